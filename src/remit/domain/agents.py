@@ -1,0 +1,91 @@
+"""Agents as declared: a prompt or a program, tools, model, reasoning, budgets, and who answers for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from remit.domain.budgets import BudgetSpec
+from remit.domain.declared import Amount, Declared, Name, PersonOrRole, ToolName
+
+Reasoning = Literal["none", "low", "medium", "high"]
+AutonomyLevel = Literal["observe", "propose", "supervised", "autonomous"]
+
+
+class AgentSpec(Declared):
+    """`agents/NAME/agent.yaml`. The folder holds `prompt.md` (a model agent) or `program.py` (a program) beside it."""
+
+    title: str
+    purpose: str
+    """One or two sentences that anyone in the company understands."""
+    owner: PersonOrRole
+    """The accountable human of the agent itself."""
+    escalation: PersonOrRole
+    """Who is asked when the agent is stuck."""
+    workspace: Name
+    workflow: Name | None = None
+    layer: Literal["managed", "assisted"] = "managed"
+    """`managed` must pass the six gates; `assisted` acts only through the person it works with."""
+    persistent: str = ""
+    """Why this work has to go on without anybody watching: the first gate."""
+    tools: tuple[ToolName, ...] = ()
+    """The allow-list; nothing else is reachable."""
+    model: str | None = None
+    """`provider:name` as in remit.toml; required for a model agent."""
+    reasoning: Reasoning = "none"
+    max_output_tokens: int = Field(default=2_000, ge=1, le=200_000)
+    """Sent to the provider with every request, and reserved before it."""
+    max_model_requests: int = Field(default=50, ge=1, le=10_000)
+    """Most model requests in one turn."""
+    input: dict[str, Any] = {"type": "object"}
+    """JSON Schema of what a session starts with."""
+    budget: BudgetSpec = BudgetSpec()
+    autonomy: AutonomyLevel = "supervised"
+    """Level at which every action type starts; policies read it as `context.autonomy`."""
+    concurrency: int = Field(default=4, ge=1, le=1_000)
+    """Most turns of this agent at once on one worker."""
+    sandbox: Literal["none", "python"] = "none"
+    repeat_limit: int = Field(default=5, ge=2, le=1_000)
+    """The same call with the same arguments this often in one session stops it and asks the owner."""
+    turn_action_limit: int = Field(default=500, ge=1, le=100_000)
+    """Most actions in one turn; beyond it the session stops and asks the owner."""
+    never: tuple[str, ...] = ()
+    """What the agent must never do, in plain words, for its card."""
+
+
+class ModelPrice(Declared):
+    """What a model costs, in USD for a million tokens."""
+
+    input: Amount
+    output: Amount
+
+
+class ModelSpec(Declared):
+    """A language model that agents may name."""
+
+    price: ModelPrice | None = None
+    """None: refused wherever a money budget covers it."""
+    base_url: str | None = None
+    """An OpenAI-compatible endpoint; None: the provider's own."""
+    api_key: str | None = Field(default=None, pattern=r"^(env|file|vault):.+$")
+    script: str | None = None
+    """For tests and demos: a Python file, relative to the project, with `respond(messages, tools)`; no network."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentVersion:
+    """One immutable state of an agent: its folder's files by content, and the spec read from them."""
+
+    agent: str
+    digest: str
+    """SHA-256 over the sorted (path, SHA-256 of content) pairs of the agent's folder."""
+    spec: AgentSpec
+    files: dict[str, bytes]
+    """Path inside the agent's folder to content."""
+
+    @property
+    def is_program(self) -> bool:
+        """True if the agent is plain Python; False if a language model runs it."""
+        return "program.py" in self.files

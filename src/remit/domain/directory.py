@@ -1,0 +1,90 @@
+"""People, roles, workspaces and reporting lines: who can be accountable, and who is asked next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cached_property
+
+from pydantic import Field
+
+from remit.domain.declared import Declared, Name, PersonOrRole
+
+
+class PersonStatus(StrEnum):
+    """Whether somebody can still answer for anything."""
+
+    ACTIVE = "active"
+    LEFT = "left"
+
+
+class Person(Declared):
+    """A human in the company."""
+
+    id: Name
+    name: str
+    email: str | None = None
+    slack: str | None = Field(default=None, pattern=r"^T[A-Z0-9]+/U[A-Z0-9]+$")
+    """Slack team and user id, `TEAM/USER`; never an address that the user can set."""
+    status: PersonStatus = PersonStatus.ACTIVE
+    manager: Name | None = None
+    """Next in the reporting line: who is asked when this person cannot."""
+    roles: tuple[Name, ...] = ()
+    workspaces: tuple[Name, ...] = ()
+
+
+class RoleSpec(Declared):
+    """A function that people hold, such as `finance` or `risk`."""
+
+    id: Name
+    title: str
+
+
+class Workspace(Declared):
+    """A boundary of visibility."""
+
+    id: Name
+    title: str
+    manager: PersonOrRole | None = None
+
+
+class Directory(Declared):
+    """Everyone, as of one version of the project."""
+
+    people: tuple[Person, ...] = ()
+    roles: tuple[RoleSpec, ...] = ()
+    workspaces: tuple[Workspace, ...] = ()
+
+    @cached_property
+    def by_id(self) -> dict[str, Person]:
+        """People by id."""
+        return {p.id: p for p in self.people}
+
+    def person(self, person_id: str) -> Person | None:
+        """The person, or None where nobody has this id."""
+        return self.by_id.get(person_id)
+
+    def is_active(self, person_id: str) -> bool:
+        """True if this person exists and has not left."""
+        person = self.person(person_id)
+        return person is not None and person.status is PersonStatus.ACTIVE
+
+    def resolve(self, reference: str | None) -> tuple[Person, ...]:
+        """The active people behind `person-id` or `role:ID`; empty where nobody is left."""
+        if reference is None:
+            return ()
+        if reference.startswith("role:"):
+            role = reference.removeprefix("role:")
+            return tuple(p for p in self.people if role in p.roles and p.status is PersonStatus.ACTIVE)
+        person = self.person(reference)
+        return (person,) if person is not None and person.status is PersonStatus.ACTIVE else ()
+
+    def chain(self, person_id: str) -> Iterator[Person]:
+        """The active managers above somebody, nearest first. A loop in the reporting line ends the walk."""
+        seen = {person_id}
+        person = self.person(person_id)
+        while person is not None and person.manager is not None and person.manager not in seen:
+            seen.add(person.manager)
+            person = self.person(person.manager)
+            if person is not None and person.status is PersonStatus.ACTIVE:
+                yield person

@@ -1,0 +1,55 @@
+"""Inbox items: what needs a person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class ItemKind(StrEnum):
+    """Why a person is asked."""
+
+    APPROVAL = "approval"
+    """May this action go ahead?"""
+    QUESTION = "question"
+    """An agent asks something."""
+    RECONCILIATION = "reconciliation"
+    """Did this action happen? Nobody but the other side knows."""
+    ATTENTION = "attention"
+    """Something stopped: a loop, a budget, a turn that keeps failing."""
+
+
+class ItemStatus(StrEnum):
+    """Where an item stands."""
+
+    OPEN = "open"
+    DECIDED = "decided"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """One thing that a person is asked for."""
+
+    id: str
+    kind: ItemKind
+    status: ItemStatus
+    session_id: str
+    turn_id: str | None
+    action_id: str | None
+    workspace: str
+    summary: str
+    """The request in a sentence."""
+    roles: tuple[str, ...]
+    """Roles of which each must answer; for an approval each by another person."""
+    assignees: tuple[str, ...]
+    """People who may answer now; grows when the item escalates."""
+    created_at: datetime
+    escalate_at: datetime | None
+    expires_at: datetime | None
+    escalations: int
+    detail: dict[str, Any] = field(default_factory=dict)
+    decision: dict[str, Any] | None = None

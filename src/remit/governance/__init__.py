@@ -1,0 +1,1 @@
+"""The verbs of control: policy, approvals, limits, stops, audit, and the gate that reads them in order."""

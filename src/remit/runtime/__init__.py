@@ -1,0 +1,1 @@
+"""Durable execution: turns, tools, models, programs, workers. The gate decides; the runtime waits."""

@@ -1,0 +1,1 @@
+"""Thin translations between people or systems and Remit. Surfaces never import each other."""
