@@ -218,5 +218,5 @@ class ActionType(Declared):
         return args.get(self.money.amount), args.get(self.money.currency)
 
 
-ActionMode = Literal["tool", "model", "ask"]
-"""What an action is: a call of a tool, a request to a language model, a question to a person."""
+ActionMode = Literal["tool", "model", "ask", "note"]
+"""What an action is: a call of a tool, a request to a language model, a question to a person, a value kept."""

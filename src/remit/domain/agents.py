@@ -44,8 +44,8 @@ class AgentSpec(Declared):
     budget: BudgetSpec = BudgetSpec()
     autonomy: AutonomyLevel = "supervised"
     """Level at which every action type starts; policies read it as `context.autonomy`."""
-    concurrency: int = Field(default=4, ge=1, le=1_000)
-    """Most turns of this agent at once on one worker."""
+    concurrency: int | None = Field(default=8, ge=1, le=10_000)
+    """Most calls of this agent under way at once, over all workers; low by default, null is no limit."""
     sandbox: Literal["none", "python"] = "none"
     repeat_limit: int = Field(default=5, ge=2, le=1_000)
     """The same call with the same arguments this often in one session stops it and asks the owner."""

@@ -45,6 +45,8 @@ class Call:
     """The provider's own id of a tool call; kept for reading, never a key."""
     reason: str = ""
     """Why the agent asks, in its own words, shown to an approver."""
+    delivered: tuple[str, ...] = ()
+    """Keys whose results a program had received, in order, since its previous request."""
 
 
 class ReasonCode(StrEnum):
@@ -198,6 +200,18 @@ class OverLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class InFlight:
+    """An earlier clearance of this action may still be in use, or ran out and was not asked to be repeated."""
+
+    action_id: str
+    wait: timedelta
+
+    def __bool__(self) -> bool:
+        """Not let through."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Halted:
     """Nothing was decided because this run may not go on: a stop, a pause, or a newer run of the same turn."""
 
@@ -208,7 +222,7 @@ class Halted:
         return False
 
 
-Decision = Permit | Forbid | NeedsApproval | OverLimit | Halted
+Decision = Permit | Forbid | NeedsApproval | OverLimit | InFlight | Halted
 
 
 @dataclass(frozen=True, slots=True)

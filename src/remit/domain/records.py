@@ -20,6 +20,7 @@ class Tag(StrEnum):
     ACTION_WAITING = "gate:action:waiting"
     ACTION_LIMITED = "gate:action:limited"
     ACTION_REPEATED = "gate:action:repeated"
+    NOTE_KEPT = "runtime:note:kept"
     ACTION_SETTLED = "runtime:action:settled"
     ACTION_UNKNOWN = "runtime:action:unknown"
     ACTION_RECONCILED = "person:action:reconciled"

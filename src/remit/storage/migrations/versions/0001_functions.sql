@@ -95,7 +95,7 @@ $$;
 --              | "stale" | "approval_gone", ...}
 -- "stale" means that the decision was made on something that has changed: decide again.
 create function remit.admit(
-    p_executor text, p_version bigint, p_items jsonb, p_bodies bytea[], p_salts bytea[]
+    p_executor text, p_items jsonb, p_bodies bytea[], p_salts bytea[]
 ) returns jsonb language plpgsql as $$
 declare
     answers jsonb := '[]';
@@ -107,10 +107,6 @@ begin
     -- First the lock, then the look: every later statement sees whatever a stop or a deployment has committed.
     perform pg_advisory_xact_lock_shared(remit.governance_lock());
     select version into current_version from remit.governance;
-    if current_version <> p_version then
-        return (select jsonb_agg(jsonb_build_object('answer', 'stale', 'version', current_version))
-                from generate_series(1, n));
-    end if;
     any_stop := exists (select 1 from remit.stops where released_at is null);
 
     -- All rows that are shared are locked in one fixed order: sessions, limiters, budgets; each by id.
@@ -145,7 +141,11 @@ begin
         where i ->> 'business_key' is not null order by 1) keys;
 
     for i in 1 .. n loop
-        answers := answers || remit.admit_one(p_executor, p_items -> (i - 1), p_bodies[i], p_salts[i], any_stop);
+        if (p_items -> (i - 1) ->> 'version')::bigint <> current_version then
+            answers := answers || jsonb_build_object('answer', 'stale', 'version', current_version);
+        else
+            answers := answers || remit.admit_one(p_executor, p_items -> (i - 1), p_bodies[i], p_salts[i], any_stop);
+        end if;
     end loop;
     return answers;
 end $$;
@@ -204,7 +204,8 @@ begin
         v_attempt := a.attempt;
     end if;
 
-    v_status := case it ->> 'verdict' when 'permit' then 'cleared' when 'forbid' then 'refused' else 'waiting' end;
+    v_status := case it ->> 'verdict' when 'permit' then 'cleared' when 'forbid' then 'refused'
+                                     when 'note' then 'succeeded' else 'waiting' end;
     if v_status = 'cleared' then
         -- A second effect under the same business key is asked for, not done.
         if it ->> 'business_key' is not null and not (it ->> 'duplicate_approved')::boolean and exists (
@@ -289,17 +290,20 @@ begin
 
     if a.id is null then
         perform remit.put_payload('pay_' || substr(it ->> 'id', 5) || 'a', s.id, 'arguments', p_salt, p_body);
+        if v_status = 'succeeded' then
+            perform remit.put_payload('pay_' || substr(it ->> 'id', 5) || 'r', s.id, 'result', p_salt, p_body);
+        end if;
         insert into remit.actions (
             id, turn_id, session_id, key, mode, action, agent, agent_version, on_behalf_of, asked_digest, args_digest,
             status, reasons, policy_ids, policy_version, roles, determining, epoch, executor, nonce, attempt,
-            cleared_at, expires_at, settled_at, reservations, business_key, delivered, provider_call_id, why, item_id)
+            first_cleared_at, cleared_at, expires_at, settled_at, reservations, business_key, delivered, provider_call_id, why, item_id)
         values (
             it ->> 'id', it ->> 'turn_id', s.id, it ->> 'key', it ->> 'mode', it ->> 'action', it ->> 'agent',
             it ->> 'agent_version', it ->> 'on_behalf_of', it ->> 'asked_digest', it ->> 'args_digest', v_status,
             v_reasons, array(select jsonb_array_elements_text(it -> 'policy_ids')), it ->> 'policy_version',
             array(select jsonb_array_elements_text(it -> 'roles')), it ->> 'determining', s.epoch, p_executor,
             it ->> 'nonce', v_attempt, case v_status when 'cleared' then clock_timestamp() end,
-            v_expires, case v_status when 'refused' then clock_timestamp() end, v_reservations,
+            case v_status when 'cleared' then clock_timestamp() end, v_expires, case when v_status in ('refused', 'succeeded') then clock_timestamp() end, v_reservations,
             it ->> 'business_key', array(select jsonb_array_elements_text(it -> 'delivered')),
             it ->> 'provider_call_id', it ->> 'why', v_item);
     else
@@ -308,17 +312,20 @@ begin
             policy_ids = array(select jsonb_array_elements_text(it -> 'policy_ids')),
             policy_version = it ->> 'policy_version', roles = array(select jsonb_array_elements_text(it -> 'roles')),
             determining = it ->> 'determining', epoch = s.epoch, executor = p_executor, nonce = it ->> 'nonce',
-            attempt = v_attempt, cleared_at = case v_status when 'cleared' then clock_timestamp() else cleared_at end,
+            attempt = v_attempt,
+            first_cleared_at = coalesce(first_cleared_at, case v_status when 'cleared' then clock_timestamp() end),
+            cleared_at = case v_status when 'cleared' then clock_timestamp() else cleared_at end,
             expires_at = coalesce(v_expires, expires_at), reservations = v_reservations,
             settled_at = case v_status when 'refused' then clock_timestamp() end, item_id = coalesce(v_item, item_id)
         where id = a.id;
     end if;
     perform remit.append_record(
-        case when v_repeat and v_status = 'cleared' then 'gate:action:repeated' else 'gate:action:' || v_status end,
+        case when v_status = 'succeeded' then 'runtime:note:kept'
+             when v_repeat and v_status = 'cleared' then 'gate:action:repeated' else 'gate:action:' || v_status end,
         s.id, it ->> 'turn_id', it ->> 'id',
         -- Contents and plumbing stay out of the record.
         (it - '{budgets,limits,item,labels,adds,why,delivered,park,repeat,deadline_ms,timeout_ms,nonce,reasons,id}'::text[]
-            - '{turn_id,session_id,duplicate_approved,provider_call_id,consulted}'::text[])
+            - '{turn_id,session_id,duplicate_approved,provider_call_id,consulted,version}'::text[])
         || jsonb_build_object('status', v_status, 'reasons', v_reasons, 'attempt', v_attempt, 'executor', p_executor,
             'item_id', v_item,
             'reserved', (select coalesce(jsonb_agg(r - '{usd_limit,tokens_limit,calls_limit}'::text[]), '[]')

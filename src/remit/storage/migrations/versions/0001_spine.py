@@ -13,6 +13,7 @@ depends_on = None
 def upgrade() -> None:
     """Create the schema `remit` from the SQL files beside this one."""
     connection = op.get_bind().connection.driver_connection
+    assert connection is not None, "alembic runs on a live connection"
     for part in ("tables", "functions", "roles"):
         connection.execute(Path(__file__).with_name(f"0001_{part}.sql").read_text(encoding="utf-8"))
 

@@ -143,6 +143,7 @@ create table remit.actions (
     executor         text,
     nonce            text,                    -- of the admission that wrote the newest clearance
     attempt          integer not null default 0,
+    first_cleared_at timestamptz,             -- start of the idempotency window
     cleared_at       timestamptz,
     expires_at       timestamptz,             -- deadline and the call's timeout: after it nothing can be in flight
     settled_at       timestamptz,
@@ -285,6 +286,9 @@ create table remit.records (
 ) partition by range (at);
 create table remit.records_default partition of remit.records default;
 create index records_by_session on remit.records (session_id, id);
+-- The sealer reads on in this order: identity values commit out of order, but below the oldest running transaction
+-- nothing can be added any more.
+create index records_by_xid on remit.records (xid, id);
 create table remit.leaves (
     leaf_index bigint primary key,
     record_id  bigint not null,
