@@ -53,3 +53,16 @@ class InboxItem:
     escalations: int
     detail: dict[str, Any] = field(default_factory=dict)
     decision: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One person's yes to one action, for one role, bound to its arguments and to the policies that asked for it."""
+
+    action_id: str
+    role: str
+    person: str
+    args_digest: str
+    determining: str
+    expires_at: datetime
+    used: bool

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from remit.domain.actions import ActionType
 from remit.domain.agents import AgentSpec
 from remit.domain.directory import Directory, Person
-
+from remit.domain.inbox import Approval
 
 MAX_CLIMB = 20
 """Most steps up the reporting line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """One person's yes to one action, for one role."""
-
-    action_id: str
-    role: str
-    person: str
-    args_digest: str
-    determining: str
-    expires_at: datetime
-    used: bool
 
 
 def role_reference(role: str, action_type: ActionType | None, agent: AgentSpec) -> tuple[str, ...]:

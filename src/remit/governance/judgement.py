@@ -16,9 +16,9 @@ from remit.domain.actions import ActionType
 from remit.domain.agents import AgentSpec
 from remit.domain.budgets import Usage
 from remit.domain.decisions import Actor, Call, Reason, ReasonCode, Verdict
+from remit.domain.inbox import Approval
 from remit.governance import approvals as approving
 from remit.governance import checks, limits
-from remit.governance.approvals import Approval
 from remit.governance.policy import PolicyQuestion
 from remit.governance.state import Governance
 

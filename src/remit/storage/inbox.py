@@ -1,0 +1,209 @@
+"""Inbox items and approvals as rows. Functions take an open transaction and never commit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from remit.domain import ids
+from remit.domain.inbox import Approval, InboxItem, ItemKind, ItemStatus
+from remit.domain.records import Tag
+from remit.errors import NotFound
+from remit.storage.database import safe_json, safe_text
+from remit.storage.sessions import Db, record
+
+
+def listing(
+    db: Db,
+    *,
+    status: str | None = "open",
+    person: str | None = None,
+    session_id: str | None = None,
+    kind: str | None = None,
+    limit: int = 100,
+) -> list[InboxItem]:
+    """Items, oldest first; `person` keeps those that this person may answer now."""
+    rows = db.execute(
+        """select * from remit.inbox_items
+           where (%(status)s::text is null or status = %(status)s)
+             and (%(person)s::text is null or %(person)s = any(assignees))
+             and (%(session)s::text is null or session_id = %(session)s)
+             and (%(kind)s::text is null or kind = %(kind)s)
+           order by id limit %(limit)s""",
+        {"status": status, "person": person, "session": session_id, "kind": kind, "limit": limit},
+    ).fetchall()
+    return [_item(row) for row in rows]
+
+
+def get(db: Db, item_id: str, *, lock: bool = False) -> InboxItem:
+    """One item, locked for a decision if asked. Raises NotFound."""
+    row = db.execute(
+        f"select * from remit.inbox_items where id = %s {'for update' if lock else ''}",  # noqa: S608 - two constants
+        (item_id,),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"there is no inbox item {item_id}", advice="`remit inbox` lists the open ones.")
+    return _item(row)
+
+
+def close(db: Db, item_id: str, status: ItemStatus, decision: dict[str, Any]) -> None:
+    """Close an item with what was decided."""
+    db.execute(
+        "update remit.inbox_items set status = %s, decision = %s, decided_at = clock_timestamp() where id = %s",
+        (status.value, Jsonb(safe_json(decision)), item_id),
+    )
+
+
+def open_attention(
+    db: Db,
+    session_id: str,
+    turn_id: str,
+    summary: str,
+    assignees: tuple[str, ...],
+    detail: dict[str, Any],
+    *,
+    dedup: str,
+) -> str | None:
+    """Ask somebody to look. None if the same thing is being asked already."""
+    item_id = ids.new_id("itm")
+    row = db.execute(
+        """insert into remit.inbox_items (id, kind, session_id, turn_id, workspace, summary, assignees, detail, dedup_key)
+           select %s, 'attention', s.id, %s, s.workspace, %s, %s, %s, %s from remit.sessions s where s.id = %s
+           on conflict do nothing returning id""",
+        (item_id, turn_id, safe_text(summary, 500), list(assignees), Jsonb(safe_json(detail)), dedup, session_id),
+    ).fetchone()
+    if row is None:
+        return None
+    record(db, Tag.ITEM_OPENED, session=session_id, turn=turn_id, item=item_id, kind="attention", why=detail.get("why"))
+    return item_id
+
+
+def add_approval(db: Db, approval: Approval, item_id: str) -> None:
+    """Write down one person's yes."""
+    db.execute(
+        """insert into remit.approvals (action_id, role, item_id, person, args_digest, determining, expires_at)
+           values (%s, %s, %s, %s, %s, %s, %s)
+           on conflict (action_id, role, args_digest) do update
+           set item_id = excluded.item_id, person = excluded.person, determining = excluded.determining,
+               expires_at = excluded.expires_at, at = clock_timestamp(), used_at = null""",
+        (
+            approval.action_id,
+            approval.role,
+            item_id,
+            approval.person,
+            approval.args_digest,
+            approval.determining,
+            approval.expires_at,
+        ),
+    )
+
+
+def approvals(db: Db, turn_id: str) -> dict[str, list[Approval]]:
+    """Everything that people have said to the actions of a turn, by action id."""
+    rows = db.execute(
+        """select p.*, a.id from remit.approvals p join remit.actions a on a.id = p.action_id where a.turn_id = %s
+           order by p.at""",
+        (turn_id,),
+    ).fetchall()
+    found: dict[str, list[Approval]] = {}
+    for row in rows:
+        found.setdefault(row["action_id"], []).append(_approval(row))
+    return found
+
+
+def approvals_of(db: Db, action_id: str) -> list[Approval]:
+    """Everything that people have said to one action."""
+    rows = db.execute("select * from remit.approvals where action_id = %s order by at", (action_id,)).fetchall()
+    return [_approval(row) for row in rows]
+
+
+def due(db: Db) -> list[InboxItem]:
+    """Open items that have expired or are to be escalated, locked; another process's are left to it."""
+    rows = db.execute(
+        """select * from remit.inbox_items
+           where status = 'open' and least(escalate_at, expires_at) <= clock_timestamp()
+           order by id limit 100 for update skip locked"""
+    ).fetchall()
+    return [_item(row) for row in rows]
+
+
+def escalate(
+    db: Db, item_id: str, assignees: tuple[str, ...], next_at: datetime | None, detail: dict[str, Any]
+) -> None:
+    """Open an item to more people."""
+    db.execute(
+        """update remit.inbox_items set assignees = %s, escalations = escalations + 1, escalate_at = %s,
+                                        detail = detail || %s where id = %s""",
+        (list(assignees), next_at, Jsonb(safe_json(detail)), item_id),
+    )
+
+
+def amend(db: Db, item_id: str, detail: dict[str, Any], assignees: tuple[str, ...] | None = None) -> None:
+    """Add to what an item shows, and narrow who may answer."""
+    db.execute(
+        """update remit.inbox_items set detail = detail || %s, assignees = coalesce(%s, assignees) where id = %s""",
+        (Jsonb(safe_json(detail)), list(assignees) if assignees is not None else None, item_id),
+    )
+
+
+def withdraw(db: Db, session_id: str, why: str) -> None:
+    """Close the open items of a session that was cancelled."""
+    rows = db.execute(
+        """update remit.inbox_items set status = 'withdrawn', decided_at = clock_timestamp()
+           where session_id = %s and status = 'open' and kind <> 'reconciliation' returning id""",
+        (session_id,),
+    ).fetchall()
+    for row in rows:
+        record(db, Tag.ITEM_WITHDRAWN, session=session_id, item=row["id"], why=why)
+
+
+def notices(db: Db, person: str, *, unseen_only: bool = True, limit: int = 50) -> list[dict[str, Any]]:
+    """What a person was told, newest first."""
+    return db.execute(
+        """select id, kind, session_id, action_id, item_id, text, at, seen_at from remit.notices
+           where person = %s and (seen_at is null or not %s) order by id desc limit %s""",
+        (person, unseen_only, limit),
+    ).fetchall()
+
+
+def seen(db: Db, person: str, up_to: int) -> None:
+    """Mark what a person was told as seen, up to an id."""
+    db.execute(
+        "update remit.notices set seen_at = clock_timestamp() where person = %s and id <= %s and seen_at is null",
+        (person, up_to),
+    )
+
+
+def _approval(row: dict[str, Any]) -> Approval:
+    return Approval(
+        action_id=row["action_id"],
+        role=row["role"],
+        person=row["person"],
+        args_digest=row["args_digest"],
+        determining=row["determining"],
+        expires_at=row["expires_at"],
+        used=row["used_at"] is not None,
+    )
+
+
+def _item(row: dict[str, Any]) -> InboxItem:
+    return InboxItem(
+        id=row["id"],
+        kind=ItemKind(row["kind"]),
+        status=ItemStatus(row["status"]),
+        session_id=row["session_id"],
+        turn_id=row["turn_id"],
+        action_id=row["action_id"],
+        workspace=row["workspace"],
+        summary=row["summary"],
+        roles=tuple(row["roles"]),
+        assignees=tuple(row["assignees"]),
+        created_at=row["created_at"],
+        escalate_at=row["escalate_at"],
+        expires_at=row["expires_at"],
+        escalations=row["escalations"],
+        detail=row["detail"],
+        decision=row["decision"],
+    )
