@@ -85,10 +85,6 @@ class VerifierKey:
         """The note form."""
         return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public)}"
 
-    def signed(self, note: str) -> bool:
-        """True if the note carries a signature line of this key, whether it holds or not."""
-        return any((s.name, s.key_id) == (self.name, self.key_id) for s in split_note(note)[1])
-
     def open(self, note: str) -> Checkpoint:
         """The checkpoint in a note that this key signed. Raises IntegrityError otherwise.
 
