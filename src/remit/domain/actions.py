@@ -156,6 +156,8 @@ class ApprovalRules(Declared):
     """Not decided by then: the next in the reporting line may decide too."""
     requester_may_approve: bool = False
     """Separation of duties: by default who asked for the work does not approve it."""
+    editor_may_approve: bool = False
+    """By default who changed the arguments does not approve them too."""
     mail_approval: bool = False
     """True if a link in an e-mail may decide without login."""
 

@@ -180,3 +180,5 @@ class LedgerRow:
     result: Any
     edited_args: dict[str, Any] | None
     """Arguments as a person edited them, if one did."""
+    override: dict[str, Any] | None
+    """What a person decided about it."""

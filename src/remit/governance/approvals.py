@@ -63,6 +63,8 @@ def excluded_people(principal: str, editors: tuple[str, ...], action_type: Actio
     requester = principal.removeprefix("person:") if principal.startswith("person:") else None
     if action_type is not None and action_type.approval.requester_may_approve:
         requester = None
+    if action_type is not None and action_type.approval.editor_may_approve:
+        editors = ()
     return frozenset({*editors, *([requester] if requester else [])})
 
 

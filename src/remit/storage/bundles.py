@@ -48,10 +48,11 @@ def store(
            on conflict (digest) do update set key_id = excluded.key_id, signature = excluded.signature""",
         (digest, canonical.dumps(manifest), key_id, signature, by),
     )
-    for agent, version in agents.items():
+    for agent, agent_digest in agents.items():
         db.execute(
-            "insert into remit.agent_versions (agent, digest, bundle_digest) values (%s, %s, %s) on conflict do nothing",
-            (agent, version, digest),
+            "insert into remit.agent_versions (agent, digest, bundle_digest) values (%s, %s, %s) "
+            "on conflict do nothing",
+            (agent, agent_digest, digest),
         )
     lock_governance(db)
     db.execute("update remit.governance set bundle_digest = %s", (digest,))
@@ -95,7 +96,8 @@ def bundle_of(db: Db, agent: str, version: str) -> str | None:
 def versions(db: Db, agent: str) -> list[dict[str, object]]:
     """All versions of an agent that were ever deployed, newest first."""
     return db.execute(
-        "select digest, bundle_digest, deployed_at from remit.agent_versions where agent = %s order by deployed_at desc",
+        """select digest, bundle_digest, deployed_at from remit.agent_versions where agent = %s
+           order by deployed_at desc""",
         (agent,),
     ).fetchall()
 

@@ -69,7 +69,8 @@ def open_attention(
     """Ask somebody to look. None if the same thing is being asked already."""
     item_id = ids.new_id("itm")
     row = db.execute(
-        """insert into remit.inbox_items (id, kind, session_id, turn_id, workspace, summary, assignees, detail, dedup_key)
+        """insert into remit.inbox_items
+               (id, kind, session_id, turn_id, workspace, summary, assignees, detail, dedup_key)
            select %s, 'attention', s.id, %s, s.workspace, %s, %s, %s, %s from remit.sessions s where s.id = %s
            on conflict do nothing returning id""",
         (item_id, turn_id, safe_text(summary, 500), list(assignees), Jsonb(safe_json(detail)), dedup, session_id),
@@ -146,17 +147,6 @@ def amend(db: Db, item_id: str, detail: dict[str, Any], assignees: tuple[str, ..
         """update remit.inbox_items set detail = detail || %s, assignees = coalesce(%s, assignees) where id = %s""",
         (Jsonb(safe_json(detail)), list(assignees) if assignees is not None else None, item_id),
     )
-
-
-def withdraw(db: Db, session_id: str, why: str) -> None:
-    """Close the open items of a session that was cancelled."""
-    rows = db.execute(
-        """update remit.inbox_items set status = 'withdrawn', decided_at = clock_timestamp()
-           where session_id = %s and status = 'open' and kind <> 'reconciliation' returning id""",
-        (session_id,),
-    ).fetchall()
-    for row in rows:
-        record(db, Tag.ITEM_WITHDRAWN, session=session_id, item=row["id"], why=why)
 
 
 def notices(db: Db, person: str, *, unseen_only: bool = True, limit: int = 50) -> list[dict[str, Any]]:

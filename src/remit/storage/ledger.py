@@ -101,13 +101,13 @@ class Ledger:
 
     async def _storable(self, settlement: Settlement) -> bool:
         try:
-            await self._settlements.scalar("select %s::jsonb", (json.dumps(_settlement(settlement)),))
+            await self._settlements.scalar("select %s::jsonb", (json.dumps(settlement_json(settlement)),))
         except psycopg.DataError:
             return False
         return True
 
     async def _send_settlements(self, settlements: list[Settlement]) -> list[str]:
-        items = json.dumps([_settlement(s) for s in settlements])
+        items = json.dumps([settlement_json(s) for s in settlements])
         answers: list[str] = await self._settlements.scalar(
             "select remit.settle(%s::jsonb, %s, %s)", (items, [s.body for s in settlements], _salts(len(settlements)))
         )
@@ -117,7 +117,7 @@ class Ledger:
 _TURN = """
 select a.id, a.turn_id, a.session_id, a.key, a.mode, a.action, a.asked_digest, a.args_digest, a.status, a.reasons,
        a.policy_ids, a.roles, a.attempt, a.first_cleared_at, a.item_id, a.delivered, a.error, a.usd_micros,
-       a.input_tokens, a.output_tokens, extract(epoch from a.expires_at - clock_timestamp()) as expires_in,
+       a.input_tokens, a.output_tokens, a.override, extract(epoch from a.expires_at - clock_timestamp()) as expires_in,
        r.body as result, e.body as edited
 from remit.actions a
 left join remit.payloads r on r.id = 'pay_' || substr(a.id, 5) || 'r'
@@ -195,7 +195,8 @@ def _intent(i: Intent) -> dict[str, Any]:
     }
 
 
-def _settlement(s: Settlement) -> dict[str, Any]:
+def settlement_json(s: Settlement) -> dict[str, Any]:
+    """A settlement as `remit.settle` takes it."""
     return {
         "id": s.id,
         "status": s.status,
@@ -270,4 +271,5 @@ def _row(row: dict[str, Any]) -> LedgerRow:
         output_tokens=row["output_tokens"],
         result=_contents(row["result"]),
         edited_args=_contents(row["edited"]),
+        override=row["override"],
     )

@@ -296,6 +296,39 @@ def move(db: Db, session_id: str, new: SessionStatus, tag: Tag, *, by: str, reas
     return old
 
 
+def cancel(db: Db, session_id: str, *, by: str, reason: str) -> None:
+    """Cancel a session for good: its open turns end, its open items are withdrawn, calls in flight still settle."""
+    move(db, session_id, SessionStatus.CANCELLED, Tag.SESSION_CANCELLED, by=by, reason=reason)
+    db.execute(
+        """update remit.turns set status = 'cancelled', finished_at = clock_timestamp()
+           where session_id = %s and status in ('queued', 'running', 'waiting')""",
+        (session_id,),
+    )
+    db.execute(
+        """update remit.actions set status = 'cancelled', settled_at = clock_timestamp()
+           where status in ('waiting', 'limited') and turn_id in (select id from remit.turns where session_id = %s)""",
+        (session_id,),
+    )
+    rows = db.execute(
+        """update remit.inbox_items set status = 'withdrawn', decided_at = clock_timestamp()
+           where session_id = %s and status = 'open' and kind <> 'reconciliation' returning id""",
+        (session_id,),
+    ).fetchall()
+    for row in rows:
+        record(db, Tag.ITEM_WITHDRAWN, session=session_id, item=row["id"], why="session cancelled")
+
+
+def unblock(db: Db, turn_id: str, budgets: tuple[str, ...], *, by: str) -> None:
+    """Let stopped work go on: allow more repeats of the same call, forget failures, open blocked budgets."""
+    row = db.execute(
+        "update remit.turns set loop_allowance = loop_allowance + 1, failures = 0 where id = %s returning session_id",
+        (turn_id,),
+    ).fetchone()
+    if budgets and row is not None:
+        db.execute("update remit.budgets set blocked = false where id = any(%s)", (list(budgets),))
+        record(db, Tag.BUDGET_RELEASED, session=row["session_id"], turn=turn_id, budgets=list(budgets), by=by)
+
+
 def get(db: Db, session_id: str) -> Session:
     """One session. Raises NotFound."""
     row = db.execute("select * from remit.sessions where id = %s", (session_id,)).fetchone()
