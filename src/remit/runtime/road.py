@@ -65,11 +65,13 @@ class Road(Protocol):
         provider_call_id: str | None = None,
         reason: str = "",
         delivered: tuple[str, ...] = (),
+        execute: Execute | None = None,
     ) -> Performed:
-        """Call a tool of a connection: judge, execute and settle it, or return what the ledger already holds.
+        """Call a tool: judge, execute and settle it, or return what the ledger already holds.
 
         `delivered` are the keys whose results the asker had received, in order, since its previous request; a
-        program's replay needs that order.
+        program's replay needs that order. `execute` runs a tool that lives in the asker's own process; None is the
+        connection's tool.
         """
         ...
 
