@@ -47,6 +47,10 @@ class Call:
     """Why the agent asks, in its own words, shown to an approver."""
     delivered: tuple[str, ...] = ()
     """Keys whose results a program had received, in order, since its previous request."""
+    asker_digest: str = ""
+    """Digest of the request as a program made it, before defaults were filled in; compared at replay."""
+    implied_by: str | None = None
+    """The action type that declares this call as its lookup, undo or current state; None: the agent asked for it."""
 
 
 class ReasonCode(StrEnum):
@@ -149,6 +153,8 @@ class Permit:
     """Let through."""
 
     clearance: Clearance
+    nonce: str
+    """Of the admission; who holds it knows what became of this clearance, and may ask for the next one at once."""
     reasons: tuple[Reason, ...] = ()
     policy_ids: tuple[str, ...] = ()
 

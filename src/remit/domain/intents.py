@@ -63,6 +63,7 @@ class Intent:
     on_behalf_of: str | None
     asked_digest: str
     args_digest: str
+    asker_digest: str
     body: bytes
     """Canonical arguments as the agent asked."""
     verdict: Literal["permit", "forbid", "needs_approval", "note"]
@@ -80,6 +81,8 @@ class Intent:
     """The session's labels that policy saw."""
     adds: tuple[str, ...]
     """Labels that the session carries from now on."""
+    reserve_usd: int
+    reserve_tokens: int
     budgets: tuple[BudgetDraw, ...]
     limits: tuple[LimiterDraw, ...]
     business_key: str | None
@@ -152,6 +155,14 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """The database's answer to a settlement."""
+
+    answer: Literal["settled", "already", "missing"]
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerRow:
     """An action as the ledger holds it, with its contents."""
 
@@ -163,6 +174,7 @@ class LedgerRow:
     action: str
     asked_digest: str
     args_digest: str
+    asker_digest: str
     status: ActionStatus
     reasons: tuple[Reason, ...]
     policy_ids: tuple[str, ...]
@@ -171,7 +183,10 @@ class LedgerRow:
     first_cleared_at: datetime | None
     expires_in: float
     """Seconds until nothing of it can be in flight any more; negative if that is past."""
+    settled_at: datetime | None
     item_id: str | None
+    item_open: bool
+    """True while a person has not decided yet."""
     delivered: tuple[str, ...]
     error: str | None
     usd_micros: int

@@ -33,7 +33,7 @@ def scope(
     """3 scope: on the allow-list, classified, pinned, and unchanged since it was pinned."""
     if call.mode == "model":
         return _model_scope(governance, agent, call)
-    if agent is None or call.action not in agent.tools:
+    if agent is None or not _listed(governance, agent, call):
         return Reason(ReasonCode.NOT_IN_SCOPE, f"{call.action} is not on this agent's list of tools")
     if action_type is None:
         return Reason(ReasonCode.ACTION_UNCLASSIFIED, f"no file says what {call.action} does, so it is forbidden")
@@ -44,6 +44,15 @@ def scope(
             ReasonCode.TOOL_CHANGED, f"{call.action} has changed since it was pinned; review it and pin it again"
         )
     return None
+
+
+def _listed(governance: Governance, agent: AgentSpec, call: Call) -> bool:
+    """On the allow-list, or declared as lookup, undo or current state by an action type that is."""
+    if call.implied_by is None:
+        return call.action in agent.tools
+    parent = governance.action_type(call.implied_by)
+    declared = (parent.lookup, parent.undo, parent.current) if parent is not None else ()
+    return call.implied_by in agent.tools and call.action in {d.tool for d in declared if d is not None}
 
 
 def _model_scope(governance: Governance, agent: AgentSpec | None, call: Call) -> Reason | None:

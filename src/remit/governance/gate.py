@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from remit.domain import canonical, ids
 from remit.domain.actions import ActionType, Effect, Label
+from remit.domain.budgets import Usage
 from remit.domain.decisions import (
     Call,
     Clearance,
@@ -34,10 +35,11 @@ from remit.domain.decisions import (
     Permit,
     Reason,
     ReasonCode,
+    Verdict,
 )
-from remit.domain.intents import Admission, BudgetDraw, Intent, LimiterDraw, NewItem, Settlement
+from remit.domain.intents import Admission, BudgetDraw, Intent, LimiterDraw, NewItem, Settled, Settlement
 from remit.errors import DatabaseUnavailable, ProgramDiverged
-from remit.governance import items, limits
+from remit.governance import checks, items, limits
 from remit.governance.judgement import Judgement, Request, Run, judge
 from remit.governance.state import Governance, GovernanceSource
 from remit.storage.ledger import UNSTORABLE, Ledger
@@ -71,7 +73,7 @@ class Gate:
         Raises ProgramDiverged if the ledger holds another action at this place, and DatabaseUnavailable if nothing
         could be committed for thirty seconds. In both cases nothing may be executed.
         """
-        nonce = secrets.token_hex(8)
+        nonce = request.nonce or secrets.token_hex(8)
         waited, began = 0.0, time.monotonic()
         while True:
             governance = self._source.current()
@@ -103,6 +105,31 @@ class Gate:
                 case _:
                     return self._decision(request, intent, judged, answer, deadline=started)
 
+    async def keep(self, run: Run, call: Call, item: NewItem | None = None) -> Decision | None:
+        """Write down something that changes nothing in the world: a value, or with `item` a question to a person.
+
+        None: it is kept. NeedsApproval: the person is asked. Forbid or Halted: this run may not go on.
+        """
+        request = Request(run, call, Usage())
+        kind: Literal["needs_approval", "note"] = "note" if item is None else "needs_approval"
+        while True:
+            governance = self._source.current()
+            reason = checks.identity(governance, run.actor)
+            verdict = Verdict("forbid", (reason,), ()) if reason is not None else Verdict("needs_approval", (), ())
+            judged = Judgement(verdict, None, None)
+            intent = self._intent(governance, request, judged, secrets.token_hex(8))
+            if reason is None:
+                intent = replace(intent, verdict=kind, item=item)
+            answer = await self._ledger.admit(intent)
+            if answer.answer == "stale":
+                if answer.labels is not None:
+                    run.labels = frozenset(answer.labels)
+                await self._source.refresh()
+                continue
+            if answer.answer == "succeeded":
+                return None
+            return self._decision(request, intent, judged, answer, deadline=0.0)
+
     def _intent(self, governance: Governance, request: Request, judged: Judgement, nonce: str) -> Intent:
         """Steps 6 to 8 as data: what the database is to check, reserve and write in one transaction."""
         run, call, action_type, verdict = request.run, request.call, judged.action_type, judged.verdict
@@ -121,6 +148,7 @@ class Gate:
             on_behalf_of=run.actor.on_behalf_of,
             asked_digest=canonical.digest(call.args),
             args_digest=canonical.digest(request.args),
+            asker_digest=call.asker_digest,
             body=canonical.dumps(call.args),
             verdict=verdict.kind,
             reasons=verdict.reasons,
@@ -133,6 +161,8 @@ class Gate:
             version=governance.version,
             labels=tuple(sorted(run.labels)),
             adds=_labels_added(governance, call, action_type),
+            reserve_usd=request.usage.usd_micros,
+            reserve_tokens=request.usage.tokens,
             budgets=budgets,
             limits=limiters,
             business_key=_business_key(call.action, action_type, request.args),
@@ -192,7 +222,7 @@ class Gate:
                     attempt=answer.attempt,
                     _mint=_MINT,
                 )
-                return Permit(clearance, intent.reasons, intent.policy_ids)
+                return Permit(clearance, intent.nonce, intent.reasons, intent.policy_ids)
             case "waiting":
                 return NeedsApproval(intent.id, answer.item_id or "", intent.roles, answer.reasons, intent.policy_ids)
             case "limited":
@@ -216,7 +246,7 @@ class Gate:
         """True if the gate minted this clearance."""
         return clearance._mint is _MINT  # noqa: SLF001 - the mint is the gate's own mark
 
-    async def settle(self, run: Run, call: Call, action_id: str, outcome: Outcome) -> str:
+    async def settle(self, run: Run, call: Call, action_id: str, outcome: Outcome) -> Settled:
         """Commit what became of a cleared action. Accepted under any epoch and any stop; never gives up."""
         governance = self._source.current()
         action_type = governance.action_type(call.action)

@@ -60,6 +60,8 @@ class Request:
     """True: the last clearance ran out, and the call may safely be made again."""
     duplicate_of: str = ""
     """The action that already had this business effect, once admission has found one."""
+    nonce: str = ""
+    """Of the permit that this repeats, if this process holds it; empty otherwise."""
     park: bool = False
     """True: over a limit, the turn ends instead of waiting in place."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from remit.domain.decisions import ActionStatus, Clearance, Outcome, Reason
@@ -15,16 +16,26 @@ from remit.domain.decisions import ActionStatus, Clearance, Outcome, Reason
 class TurnSuspendedError(Exception):
     """This run of the turn ends here: a person is asked, a limit is waited for, or the session was stopped.
 
-    Never shown to anybody; the turn's driver unwinds with it and the turn stays as rows.
+    Never shown to anybody; the turn's driver unwinds with it and the turn stays as rows. `waiting_for` is `approval`,
+    `question`, `reconciliation`, `limit`, `stop`, `pause` or `attention`; `resume_at` is when a timer resumes the turn.
     """
+
+    def __init__(self, waiting_for: str = "", resume_at: datetime | None = None) -> None:
+        super().__init__(waiting_for)
+        self.waiting_for = waiting_for
+        self.resume_at = resume_at
+
+
+class RunSupersededError(TurnSuspendedError):
+    """A newer run of this turn has taken over: this one leaves without a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Performed:
     """How one call ended, as the agent is told.
 
-    `status` is `succeeded`, `failed`, `refused`, `unknown` or `cancelled`. `result` is canonical JSON. `error` is a sentence
-    for the agent where the call did not succeed. `reasons` say why a call was refused.
+    `status` is `succeeded`, `failed`, `refused`, `unknown` or `cancelled`. `result` is canonical JSON. `error` is a
+    sentence for the agent where the call did not succeed. `reasons` say why a call was refused.
     """
 
     action_id: str
@@ -32,6 +43,8 @@ class Performed:
     result: Any = None
     error: str | None = None
     reasons: tuple[Reason, ...] = ()
+    at: datetime | None = None
+    """When the ledger settled it; the same in every replay."""
     replayed: bool = False
     """True if the ledger already held the outcome and nothing was executed now."""
 
@@ -95,5 +108,5 @@ class Road(Protocol):
         ...
 
     async def note(self, key: str, kind: str, value: Any, *, delivered: tuple[str, ...] = ()) -> Any:
-        """Record a value at its first use (an output row, a fact that entered a prompt); later runs get the same value."""
+        """Record a value at its first use (an output row, a fact that entered a prompt); later runs get the same."""
         ...

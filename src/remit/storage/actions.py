@@ -122,7 +122,7 @@ def settle(db: Db, settlement: Settlement) -> str:
         (json.dumps([settlement_json(settlement)]), [settlement.body], [os.urandom(16)]),
     ).fetchone()
     assert row is not None, "a select of a function returns a row"
-    return str(row["answers"][0])
+    return str(row["answers"][0]["answer"])
 
 
 def history(db: Db, action: str, *, before: str, limit: int = 10) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from psycopg.rows import dict_row
 
 from remit.domain import canonical
 from remit.domain.decisions import ActionStatus, Reason
-from remit.domain.intents import Admission, Intent, LedgerRow, Settlement
+from remit.domain.intents import Admission, Intent, LedgerRow, Settled, Settlement
 from remit.errors import DatabaseUnavailable
 from remit.storage.database import Channel, safe_json, safe_text
 from remit.storage.group_commit import GroupCommit
@@ -43,7 +44,7 @@ class Ledger:
         self._admissions = Channel(url)
         self._settlements = Channel(url)
         self._admit: GroupCommit[Intent, Admission] = GroupCommit(self._admit_batch)
-        self._settle: GroupCommit[Settlement, str] = GroupCommit(self._settle_batch)
+        self._settle: GroupCommit[Settlement, Settled] = GroupCommit(self._settle_batch)
 
     async def admit(self, intent: Intent) -> Admission:
         """Commit an intent and whatever the limits and budgets say of it.
@@ -52,8 +53,8 @@ class Ledger:
         """
         return await self._admit.submit(intent)
 
-    async def settle(self, settlement: Settlement) -> str:
-        """Commit an outcome: `settled`, `already` or `missing`. Keeps trying while the database is away.
+    async def settle(self, settlement: Settlement) -> Settled:
+        """Commit an outcome. Keeps trying while the database is away.
 
         An outcome is knowledge that exists nowhere else, so only the end of this process makes it give up.
         """
@@ -88,7 +89,7 @@ class Ledger:
             raise DatabaseUnavailable(f"an intent may not have been committed: {error}") from error
         return [_admission(a) for a in answers]
 
-    async def _settle_batch(self, settlements: list[Settlement]) -> list[str]:
+    async def _settle_batch(self, settlements: list[Settlement]) -> list[Settled]:
         try:
             return await self._send_settlements(settlements)
         except psycopg.DataError:
@@ -106,22 +107,25 @@ class Ledger:
             return False
         return True
 
-    async def _send_settlements(self, settlements: list[Settlement]) -> list[str]:
+    async def _send_settlements(self, settlements: list[Settlement]) -> list[Settled]:
         items = json.dumps([settlement_json(s) for s in settlements])
-        answers: list[str] = await self._settlements.scalar(
-            "select remit.settle(%s::jsonb, %s, %s)", (items, [s.body for s in settlements], _salts(len(settlements)))
+        bodies = [s.body for s in settlements]
+        answers: list[dict[str, Any]] = await self._settlements.scalar(
+            "select remit.settle(%s::jsonb, %s, %s)", (items, bodies, _salts(len(settlements)))
         )
-        return answers
+        return [Settled(a["answer"], datetime.fromisoformat(a["at"]) if a.get("at") else None) for a in answers]
 
 
 _TURN = """
-select a.id, a.turn_id, a.session_id, a.key, a.mode, a.action, a.asked_digest, a.args_digest, a.status, a.reasons,
-       a.policy_ids, a.roles, a.attempt, a.first_cleared_at, a.item_id, a.delivered, a.error, a.usd_micros,
+select a.id, a.turn_id, a.session_id, a.key, a.mode, a.action, a.asked_digest, a.args_digest, a.asker_digest, a.status, a.reasons,
+       a.policy_ids, a.roles, a.attempt, a.first_cleared_at, a.settled_at, a.item_id, a.delivered, a.error, a.usd_micros,
        a.input_tokens, a.output_tokens, a.override, extract(epoch from a.expires_at - clock_timestamp()) as expires_in,
-       r.body as result, e.body as edited
+       r.body as result, e.body as edited,
+       coalesce(i.status = 'open', false) as item_open
 from remit.actions a
 left join remit.payloads r on r.id = 'pay_' || substr(a.id, 5) || 'r'
 left join remit.payloads e on e.id = 'pay_' || substr(a.id, 5) || 'e'
+left join remit.inbox_items i on i.id = a.item_id
 where a.turn_id = %s
 order by a.created_at, a.id
 """
@@ -155,6 +159,7 @@ def _intent(i: Intent) -> dict[str, Any]:
         "on_behalf_of": i.on_behalf_of,
         "asked_digest": i.asked_digest,
         "args_digest": i.args_digest,
+        "asker_digest": i.asker_digest,
         "verdict": i.verdict,
         "reasons": _reasons(i.reasons),
         "policy_ids": i.policy_ids,
@@ -166,6 +171,8 @@ def _intent(i: Intent) -> dict[str, Any]:
         "version": i.version,
         "labels": i.labels,
         "adds": i.adds,
+        "reserve_usd": i.reserve_usd,
+        "reserve_tokens": i.reserve_tokens,
         "budgets": [
             {
                 "id": b.id,
@@ -256,6 +263,7 @@ def _row(row: dict[str, Any]) -> LedgerRow:
         action=row["action"],
         asked_digest=row["asked_digest"],
         args_digest=row["args_digest"],
+        asker_digest=row["asker_digest"],
         status=ActionStatus(row["status"]),
         reasons=_read_reasons(row["reasons"]),
         policy_ids=tuple(row["policy_ids"]),
@@ -263,7 +271,9 @@ def _row(row: dict[str, Any]) -> LedgerRow:
         attempt=row["attempt"],
         first_cleared_at=row["first_cleared_at"],
         expires_in=float(row["expires_in"]) if row["expires_in"] is not None else 0.0,
+        settled_at=row["settled_at"],
         item_id=row["item_id"],
+        item_open=row["item_open"],
         delivered=tuple(row["delivered"]),
         error=row["error"],
         usd_micros=row["usd_micros"],

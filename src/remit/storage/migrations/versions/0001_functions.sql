@@ -239,9 +239,23 @@ begin
             v_status := 'limited';
             v_reasons := v_reasons || jsonb_build_array(jsonb_build_object(
                 'code', v_over ->> 'code', 'text', 'over the limit of ' || (v_over ->> 'key'), 'policy_id', null));
-        elsif v_repeat then
+        elsif v_repeat and (it ->> 'mode' <> 'model' or a.nonce is not distinct from it ->> 'nonce') then
             v_reservations := a.reservations;
         else
+            if v_repeat then
+                -- A model request that was lost may have been answered: its whole reservation is booked.
+                update remit.budgets b
+                set usd_reserved = b.usd_reserved - w.usd, tokens_reserved = b.tokens_reserved - w.tokens,
+                    calls_reserved = b.calls_reserved - w.calls,
+                    usd_spent = b.usd_spent + w.usd, tokens_spent = b.tokens_spent + w.tokens,
+                    calls_spent = b.calls_spent + w.calls
+                from jsonb_to_recordset(a.reservations) as w(id text, usd bigint, tokens bigint, calls bigint)
+                where b.id = w.id;
+                update remit.actions set booked_usd = booked_usd + (it ->> 'reserve_usd')::bigint,
+                    booked_tokens = booked_tokens + (it ->> 'reserve_tokens')::bigint,
+                    usd_micros = usd_micros + (it ->> 'reserve_usd')::bigint
+                where id = a.id;
+            end if;
             v_over := remit.budget_over(it -> 'budgets');
             if v_over is not null then
                 v_status := 'refused';
@@ -294,12 +308,12 @@ begin
             perform remit.put_payload('pay_' || substr(it ->> 'id', 5) || 'r', s.id, 'result', p_salt, p_body);
         end if;
         insert into remit.actions (
-            id, turn_id, session_id, key, mode, action, agent, agent_version, on_behalf_of, asked_digest, args_digest,
+            id, turn_id, session_id, key, mode, action, agent, agent_version, on_behalf_of, asked_digest, args_digest, asker_digest,
             status, reasons, policy_ids, policy_version, roles, determining, epoch, executor, nonce, attempt,
             first_cleared_at, cleared_at, expires_at, settled_at, reservations, business_key, delivered, provider_call_id, why, item_id)
         values (
             it ->> 'id', it ->> 'turn_id', s.id, it ->> 'key', it ->> 'mode', it ->> 'action', it ->> 'agent',
-            it ->> 'agent_version', it ->> 'on_behalf_of', it ->> 'asked_digest', it ->> 'args_digest', v_status,
+            it ->> 'agent_version', it ->> 'on_behalf_of', it ->> 'asked_digest', it ->> 'args_digest', it ->> 'asker_digest', v_status,
             v_reasons, array(select jsonb_array_elements_text(it -> 'policy_ids')), it ->> 'policy_version',
             array(select jsonb_array_elements_text(it -> 'roles')), it ->> 'determining', s.epoch, p_executor,
             it ->> 'nonce', v_attempt, case v_status when 'cleared' then clock_timestamp() end,
@@ -325,7 +339,7 @@ begin
         s.id, it ->> 'turn_id', it ->> 'id',
         -- Contents and plumbing stay out of the record.
         (it - '{budgets,limits,item,labels,adds,why,delivered,park,repeat,deadline_ms,timeout_ms,nonce,reasons,id}'::text[]
-            - '{turn_id,session_id,duplicate_approved,provider_call_id,consulted,version}'::text[])
+            - '{turn_id,session_id,duplicate_approved,provider_call_id,consulted,version,asker_digest,reserve_usd,reserve_tokens}'::text[])
         || jsonb_build_object('status', v_status, 'reasons', v_reasons, 'attempt', v_attempt, 'executor', p_executor,
             'item_id', v_item,
             'reserved', (select coalesce(jsonb_agg(r - '{usd_limit,tokens_limit,calls_limit}'::text[]), '[]')
@@ -335,7 +349,8 @@ begin
            || coalesce(v_over, '{}');
 end $$;
 
--- Settles actions: knowledge is accepted under any epoch and any stop. Answers "settled", "already" or "missing".
+-- Settles actions: knowledge is accepted under any epoch and any stop. Answers with
+-- {"answer": "settled" | "already" | "missing", "at": when}.
 create function remit.settle(p_items jsonb, p_bodies bytea[], p_salts bytea[]) returns jsonb language plpgsql as $$
 declare
     answers jsonb := '[]';
@@ -356,18 +371,19 @@ declare
     v_usd bigint := (it ->> 'usd')::bigint;
     v_tokens bigint := (it ->> 'input_tokens')::bigint + (it ->> 'output_tokens')::bigint;
     v_overrun text[];
+    v_at timestamptz := clock_timestamp();
 begin
     select * into a from remit.actions where id = it ->> 'id' for update;
     if a.id is null then
-        return '"missing"';
+        return jsonb_build_object('answer', 'missing');
     end if;
     if a.status not in ('cleared', 'unknown') or (a.status = 'unknown' and v_status = 'unknown') then
-        return '"already"';
+        return jsonb_build_object('answer', 'already', 'at', a.settled_at);
     end if;
     if v_status <> 'unknown' then
         perform remit.put_payload('pay_' || substr(a.id, 5) || 'r', a.session_id, 'result', p_salt, p_body);
     end if;
-    update remit.actions set status = v_status, settled_at = clock_timestamp(), usd_micros = v_usd,
+    update remit.actions set status = v_status, settled_at = v_at, usd_micros = v_usd + a.booked_usd,
         input_tokens = (it ->> 'input_tokens')::bigint, output_tokens = (it ->> 'output_tokens')::bigint,
         error = it ->> 'error', override = coalesce(it -> 'override', override)
     where id = a.id;
@@ -427,7 +443,7 @@ begin
         jsonb_build_object('action', a.action, 'agent', a.agent, 'status', v_status, 'usd_micros', v_usd,
             'input_tokens', it -> 'input_tokens', 'output_tokens', it -> 'output_tokens',
             'attempt', a.attempt, 'by', it -> 'by', 'result', encode(sha256(p_salt || p_body), 'hex')));
-    return '"settled"';
+    return jsonb_build_object('answer', 'settled', 'at', v_at);
 end $$;
 
 -- Makes this month's and the next two months' partitions; safe to call at any time.

@@ -103,6 +103,7 @@ create table remit.turns (
     message_id    text not null references remit.messages,
     agent         text not null,
     agent_version text not null,
+    kind          text not null default 'agent', -- agent, or undo: take an action back
     status        text not null,
     run           integer not null default 0, -- newest engine run that was asked for
     failures      integer not null default 0, -- runs in a row that ended by killing their worker or by an error of ours
@@ -133,6 +134,7 @@ create table remit.actions (
     on_behalf_of     text,
     asked_digest     text not null,           -- of the arguments as the agent asked
     args_digest      text not null,           -- of the arguments as judged; another one after an edit
+    asker_digest     text not null default '', -- of the request as a program made it, compared at replay
     status           text not null,
     reasons          jsonb not null default '[]',
     policy_ids       text[] not null default '{}',
@@ -149,6 +151,8 @@ create table remit.actions (
     settled_at       timestamptz,
     reservations     jsonb not null default '[]',
     usd_micros       bigint not null default 0,
+    booked_usd       bigint not null default 0, -- for model requests lost in a crash: they may have been answered
+    booked_tokens    bigint not null default 0,
     input_tokens     bigint not null default 0,
     output_tokens    bigint not null default 0,
     business_key     text,

@@ -1,0 +1,184 @@
+"""The durable queue of runs, on DBOS. This module and nothing else knows how the engine works.
+
+Each run of a turn is one workflow whose only argument is an id, written as portable JSON. The workflow id is the
+turn's id and the run's number, so that asking for the same run twice is one row. Sessions are partitions of the
+queue: one run at a time in each. The engine carries runs; what a run did is in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig
+from dbos._serialization import DBOSPortableJSONSerializer, DefaultSerializer
+from psycopg.rows import tuple_row
+from sqlalchemy.pool import NullPool
+
+from remit.errors import IntegrityError
+from remit.storage.sessions import Db
+
+APPLICATION = "remit"
+VERSION = "turns-1"  # pinned: an upgrade of Remit or of the engine strands no turn
+QUEUE = "turns"
+WORKFLOW = "run_turn"
+_ORDINARY = 10  # priority of a run; a recovered one gets _RECOVERED and goes first
+_RECOVERED = 1
+
+RunTurn = Callable[[str, int], Awaitable[None]]
+"""Runs a turn: its id and the run's number."""
+
+
+def refuse_pickle() -> None:
+    """Make the engine refuse to read pickles, so that whoever can write to its tables still cannot run code."""
+
+    def refuse(cls: DefaultSerializer, serialized_data: str) -> Any:  # noqa: ARG001 - the engine's own signature
+        raise IntegrityError("the engine's tables hold a pickled value, which is never read")
+
+    DefaultSerializer.deserialize = refuse  # type: ignore[method-assign]
+
+
+def migrate(url: str) -> None:
+    """Create or upgrade the engine's own tables, as the owner, and open them to the role that runs turns."""
+    refuse_pickle()
+    with psycopg.connect(url) as db:
+        row = db.execute("select 1 from pg_roles where rolname = 'remit_dbos'").fetchone()
+    DBOS.migrate(_sqlalchemy(url), application_role="remit_dbos" if row is not None else None)
+
+
+class Enqueuer:
+    """Asks for runs inside somebody else's transaction, on the same connection: both commit or neither does."""
+
+    def __init__(self, url: str) -> None:
+        refuse_pickle()
+        self._lent = threading.local()
+        self._engine = sa.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: _Lent(self._lent.db),
+            poolclass=NullPool,
+            use_native_hstore=False,
+        )
+        self._client = DBOSClient(
+            system_database_url=_sqlalchemy(url),
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+        )
+
+    def enqueue(self, db: Db, turn_id: str, session_id: str, run: int) -> None:
+        """Enqueue a run. It exists once the caller commits."""
+        self._lent.db = db
+        factory, db.row_factory = db.row_factory, tuple_row  # type: ignore[assignment]
+        try:
+            with self._engine.connect() as connection:
+                self._client.enqueue_in_transaction(
+                    connection,
+                    {
+                        "workflow_name": WORKFLOW,
+                        "queue_name": QUEUE,
+                        "application_name": APPLICATION,
+                        "app_version": VERSION,
+                        "workflow_id": f"{turn_id}:{run}",
+                        "queue_partition_key": session_id,
+                        "priority": _ORDINARY,
+                    },
+                    f"{turn_id}:{run}",
+                )
+        finally:
+            db.row_factory = factory
+            self._lent.db = None
+
+    def close(self) -> None:
+        """Let go of the engine's own connections."""
+        self._client.destroy()
+        self._engine.dispose()
+
+
+class _Lent:
+    """A psycopg connection lent to SQLAlchemy, which may use it but neither commit, roll back nor close it."""
+
+    def __init__(self, db: psycopg.Connection[Any]) -> None:
+        self._db = db
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+    def commit(self) -> None:
+        """The owner commits."""
+
+    def rollback(self) -> None:
+        """The owner rolls back."""
+
+    def close(self) -> None:
+        """The owner closes."""
+
+
+class Engine:
+    """The engine of one worker process: dequeues runs and hands them to the worker's event loop."""
+
+    def __init__(self, url: str, executor: str, run_turn: RunTurn, *, concurrency: int, poll: timedelta) -> None:
+        self._url = url
+        self._executor = executor
+        self._run_turn = run_turn
+        self._concurrency = concurrency
+        self._poll = poll
+
+    def launch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start dequeueing. Runs are executed on `loop`, whatever thread the engine uses."""
+        refuse_pickle()
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_url": _sqlalchemy(self._url),
+            "executor_id": self._executor,
+            "application_version": VERSION,
+            "serializer": DBOSPortableJSONSerializer(),
+            "run_migrations": False,
+            "enable_otlp": False,
+            "log_level": "ERROR",
+            "notification_listener_polling_interval_sec": 5.0,
+        }
+        DBOS(config=config)
+
+        @DBOS.workflow(name=WORKFLOW)
+        async def run(run_id: str) -> None:
+            turn_id, _, number = run_id.rpartition(":")
+            future = asyncio.run_coroutine_threadsafe(_typed(self._run_turn(turn_id, int(number))), loop)
+            await asyncio.wrap_future(future)
+
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE,
+            worker_concurrency=self._concurrency,
+            partition_concurrency=1,
+            polling_interval_sec=self._poll.total_seconds(),
+            on_conflict="always_update",
+        )
+
+    def recover(self, dead: list[str]) -> list[str]:
+        """Hand the runs of dead executors to the living; they go first. Returns the runs' workflow ids."""
+        with psycopg.connect(self._url) as db:
+            rows = db.execute(
+                "update dbos.workflow_status set priority = %s where status = 'PENDING' and executor_id = any(%s) "
+                "returning workflow_uuid",
+                (_RECOVERED, dead),
+            ).fetchall()
+        DBOS._recover_pending_workflows(dead)  # noqa: SLF001 - under contract test, see tests/contracts
+        return [row[0] for row in rows]
+
+    def close(self) -> None:
+        """Stop dequeueing. Runs under way are left to their own end."""
+        DBOS.destroy(destroy_registry=True)
+
+
+async def _typed(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def _sqlalchemy(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url

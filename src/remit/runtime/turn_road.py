@@ -1,0 +1,338 @@
+"""The road of one run of a turn: what the ledger already holds is returned, everything else goes to the gate.
+
+One `TurnRoad` serves one run. It is told everything that the ledger holds of the turn; a call at a place that the
+ledger knows is compared with what stands there, and never made twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from remit.domain import canonical, ids
+from remit.domain.budgets import Usage, micros
+from remit.domain.decisions import (
+    ActionStatus,
+    Call,
+    Clearance,
+    Forbid,
+    Halted,
+    InFlight,
+    NeedsApproval,
+    Outcome,
+    OverLimit,
+    Permit,
+    ReasonCode,
+)
+from remit.domain.inbox import Approval, ItemKind
+from remit.domain.intents import LedgerRow, NewItem
+from remit.errors import InvalidInput, ProgramDiverged
+from remit.governance.gate import Gate
+from remit.governance.judgement import Request, Run
+from remit.governance.state import GovernanceSource
+from remit.runtime.attempts import Attempts, Prepared
+from remit.runtime.boundaries import passing
+from remit.runtime.loops import LoopGuard
+from remit.runtime.road import Execute, Performed, Question, RunSupersededError, TurnSuspendedError
+
+ASK = "person.ask"
+NOTE = "turn.note"
+_SHORT = 2.0  # seconds for which a run waits in place before it becomes rows
+
+
+class TurnRoad:
+    """Implements `Road` for one run."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        source: GovernanceSource,
+        attempts: Attempts,
+        run: Run,
+        rows: dict[str, LedgerRow],
+        approvals: dict[str, list[Approval]],
+        loops: LoopGuard,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._gate = gate
+        self._source = source
+        self._attempts = attempts
+        self._run = run
+        self._rows = rows
+        self._approvals = approvals
+        self._loops = loops
+        self._now = now
+
+    # -- what an agent may ask for -------------------------------------------------------------------------------
+
+    async def tool(
+        self,
+        key: str,
+        action: str,
+        args: dict[str, Any],
+        *,
+        provider_call_id: str | None = None,
+        reason: str = "",
+        delivered: tuple[str, ...] = (),
+        execute: Execute | None = None,
+        asker_digest: str = "",
+        implied_by: str | None = None,
+    ) -> Performed:
+        """Call a tool. See `Road.tool`; `implied_by` is the action type that declares this call as its own."""
+        call = Call(
+            self._run.turn_id,
+            key,
+            action,
+            self._with_defaults(action, args),
+            "tool",
+            provider_call_id,
+            reason,
+            delivered,
+            asker_digest,
+            implied_by,
+        )
+        action_type = self._source.current().action_type(action)
+        usage = Usage(usd_micros=micros(action_type.cost_usd) if action_type else 0, calls=1)
+        return await self._perform(call, usage, execute)
+
+    async def model(
+        self,
+        key: str,
+        model: str,
+        args: dict[str, Any],
+        *,
+        input_bytes: int,
+        output_limit: int,
+        execute: Execute,
+        delivered: tuple[str, ...] = (),
+        asker_digest: str = "",
+    ) -> Performed:
+        """Ask a language model. See `Road.model`."""
+        call = Call(
+            self._run.turn_id,
+            key,
+            "model.request",
+            {**canonical.normalise(args, what="model request"), "model": model},
+            "model",
+            delivered=delivered,
+            asker_digest=asker_digest,
+        )
+        return await self._perform(call, self._attempts.model_usage(model, input_bytes, output_limit), execute)
+
+    async def invalid(
+        self, key: str, action: str, raw_args: str, error: str, *, provider_call_id: str | None = None
+    ) -> Performed:
+        """Record an attempt that never was a call: the gate refuses it with the error as its reason."""
+        call = Call(self._run.turn_id, key, action, {"raw": raw_args[:20_000]}, "tool", provider_call_id, reason=error)
+        row = self._known(call)
+        if row is None:
+            self._loops.watch(call)
+            decision = await self._gate.refuse(self._run, call, ReasonCode.ARGUMENTS_INVALID, error)
+            self._must_go_on(decision)
+            return Performed(
+                ids.action_id(call.turn_id, key), ActionStatus.REFUSED, error=error, reasons=_reasons(decision)
+            )
+        return _performed(row)
+
+    async def ask(
+        self, key: str, question: Question, *, delivered: tuple[str, ...] = (), asker_digest: str = ""
+    ) -> Performed:
+        """Ask a person. The turn waits as rows until somebody has answered."""
+        args = canonical.normalise(
+            {"text": question.text, "schema": question.schema, "to": question.to, "context": question.context,
+             "confidence": question.confidence},
+            what="question",
+        )
+        call = Call(
+            self._run.turn_id, key, ASK, args, "ask", delivered=delivered, asker_digest=asker_digest
+        )
+        row = self._known(call)
+        if row is not None:
+            if row.status.settled:
+                return _performed(row)
+            raise TurnSuspendedError("question")
+        decision = await self._gate.keep(self._run, call, self._question_item(question))
+        if isinstance(decision, Forbid):
+            return Performed(decision.action_id, ActionStatus.REFUSED, reasons=decision.reasons)
+        self._must_go_on(decision)
+        passing("suspend:before")
+        raise TurnSuspendedError("question")
+
+    async def note(
+        self, key: str, kind: str, value: Any, *, delivered: tuple[str, ...] = (), asker_digest: str = ""
+    ) -> Any:
+        """Keep a value at its first use; every later run gets the kept one."""
+        row = self._rows.get(key)
+        if row is not None:
+            if row.action != NOTE:
+                raise ProgramDiverged(f"at {key} this turn asked for {row.action} before and now keeps a value")
+            return row.result["value"]
+        kept = canonical.normalise({"kind": kind, "value": value}, what=f"value of {kind}")
+        call = Call(
+            self._run.turn_id, key, NOTE, kept, "note", delivered=delivered, asker_digest=asker_digest
+        )
+        self._must_go_on(await self._gate.keep(self._run, call))
+        return kept["value"]
+
+    # -- one call ------------------------------------------------------------------------------------------------
+
+    async def _perform(self, call: Call, usage: Usage, execute: Execute | None) -> Performed:
+        row = self._known(call)
+        if row is not None and row.status.settled:
+            return _performed(row)
+        prepared = Prepared(call, usage, execute)
+        request = Request(self._run, call, usage)
+        if row is None:
+            self._loops.watch(call)
+        elif row.status is ActionStatus.UNKNOWN:
+            raise TurnSuspendedError("reconciliation")
+        elif row.item_open:
+            raise TurnSuspendedError("approval")
+        elif row.status is ActionStatus.CLEARED:
+            return await self._recover(prepared, row)
+        else:
+            request = self._answered(request, row)
+        return await self._admit(prepared, request)
+
+    async def _admit(self, prepared: Prepared, request: Request) -> Performed:
+        passing("admit:before")
+        decision = await self._gate.admit(request)
+        passing("admit:after")
+        match decision:
+            case Permit():
+                return await self._carry_out(prepared, request, decision)
+            case Forbid():
+                return Performed(decision.action_id, ActionStatus.REFUSED, reasons=decision.reasons)
+            case NeedsApproval():
+                await self._attempts.show_current_state(self, request, decision)
+                passing("suspend:before")
+                raise TurnSuspendedError("approval")
+            case OverLimit():
+                raise TurnSuspendedError("limit", self._now() + decision.retry_after)
+            case InFlight():
+                raise TurnSuspendedError("limit", self._now() + decision.wait + timedelta(milliseconds=50))
+            case Halted():
+                self._must_go_on(decision)
+        raise AssertionError("every decision ends this")
+
+    async def _carry_out(self, prepared: Prepared, request: Request, permit: Permit) -> Performed:
+        """Execute what was cleared, repeat it where that is safe, settle it."""
+        outcome = await self._attempts.execute(prepared, request, permit)
+        if isinstance(outcome, Halted):
+            self._must_go_on(outcome)
+            raise AssertionError("a halted run does not go on")
+        return await self._settle(prepared.call, permit.clearance, outcome)
+
+    async def _settle(self, call: Call, clearance: Clearance, outcome: Outcome) -> Performed:
+        # Nothing may stop what is known from being written: not the end of the run, not a cancelled task.
+        settling = asyncio.create_task(self._gate.settle(self._run, call, clearance.action_id, outcome))
+        settled = await asyncio.shield(settling)
+        passing("settle:after")
+        if outcome.status == "unknown":
+            raise TurnSuspendedError("reconciliation")
+        status = ActionStatus(outcome.status)
+        return Performed(clearance.action_id, status, outcome.result, outcome.error, at=settled.at)
+
+    async def _recover(self, prepared: Prepared, row: LedgerRow) -> Performed:
+        """An earlier run was let through and its outcome is not known: wait it out, then repeat, look up or ask."""
+        if row.expires_in > _SHORT:
+            raise TurnSuspendedError("limit", self._now() + timedelta(seconds=row.expires_in + 0.05))
+        await asyncio.sleep(max(0.0, row.expires_in) + 0.05)
+        request = self._answered(Request(self._run, prepared.call, prepared.usage, repeat=True), row)
+        if self._attempts.may_repeat(prepared.call, row):
+            return await self._admit(prepared, request)
+        found = await self._attempts.look_up(self, prepared.call, row)
+        if found is None:
+            return await self._admit(prepared, request)
+        clearance = self._attempts.past_clearance(prepared.call, row)
+        return await self._settle(prepared.call, clearance, found)
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _known(self, call: Call) -> LedgerRow | None:
+        """What the ledger holds at this place. Raises ProgramDiverged if it is something else."""
+        row = self._rows.get(call.key)
+        if row is not None and (row.action != call.action or row.asked_digest != canonical.digest(call.args)):
+            what = "other arguments" if row.action == call.action else call.action
+            raise ProgramDiverged(
+                f"at {call.key} this turn asked for {row.action} before and now asks for {what}; nothing was executed"
+            )
+        return row
+
+    def _answered(self, request: Request, row: LedgerRow) -> Request:
+        """The request with what people have said to this action since it was asked."""
+        editor = (row.override or {}).get("by") if row.edited_args is not None else None
+        return Request(
+            request.run,
+            request.call,
+            request.usage,
+            approvals=tuple(self._approvals.get(row.id, ())),
+            edited=row.edited_args,
+            editors=(editor,) if isinstance(editor, str) else (),
+            repeat=request.repeat,
+        )
+
+    def _with_defaults(self, action: str, args: dict[str, Any]) -> dict[str, Any]:
+        """Canonical arguments, with the action type's defaults where one is absent or null."""
+        value = canonical.normalise(args, what="arguments")
+        if not isinstance(value, dict):
+            raise InvalidInput("arguments are an object")
+        action_type = self._source.current().action_type(action)
+        if action_type is None:
+            return value
+        absent = {k: canonical.normalise(v) for k, v in action_type.defaults.items() if value.get(k) is None}
+        return {**value, **absent}
+
+    def _question_item(self, question: Question) -> NewItem:
+        governance = self._source.current()
+        version = governance.agent(self._run.actor.agent)
+        reference = question.to or (version.spec.escalation if version is not None else None)
+        people = governance.project.directory.resolve(reference)
+        if not people and version is not None:
+            people = governance.project.directory.resolve(version.spec.escalation)
+        now = self._now()
+        return NewItem(
+            id=ids.new_id("itm"),
+            kind=ItemKind.QUESTION,
+            summary=f"{self._run.actor.agent} asks: {question.text}",
+            roles=(),
+            assignees=tuple(p.id for p in people),
+            escalate_at=now + timedelta(hours=8),
+            expires_at=None,
+            detail={
+                "question": question.text,
+                "schema": canonical.plain(question.schema),
+                "context": canonical.plain(canonical.normalise(question.context)),
+                "confidence": question.confidence,
+            },
+        )
+
+    @staticmethod
+    def _must_go_on(decision: object) -> None:
+        """Raise what ends the run, if the decision does."""
+        if not isinstance(decision, Halted):
+            return
+        match decision.reason.code:
+            case ReasonCode.STOPPED:
+                raise TurnSuspendedError("stop")
+            case ReasonCode.SESSION_NOT_RUNNING:
+                raise TurnSuspendedError("pause")
+            case _:
+                raise RunSupersededError
+
+
+def _performed(row: LedgerRow) -> Performed:
+    return Performed(row.id, row.status, row.result, row.error, row.reasons, row.settled_at, replayed=True)
+
+
+def _reasons(decision: object) -> tuple[Any, ...]:
+    return decision.reasons if isinstance(decision, Forbid) else ()
+
+
+def counts(rows: dict[str, LedgerRow]) -> Counter[tuple[str, str]]:
+    """How often each call was already made, for the loop guard."""
+    return Counter((row.action, row.asked_digest) for row in rows.values() if row.mode in {"tool", "model"})
