@@ -40,9 +40,9 @@ def restrict(*, read: Iterable[Path], write: Iterable[Path], deny_tcp: bool) -> 
     """Confine the calling thread and all its future children, for good.
 
     Paths in `read` may be read and executed, paths in `write` also changed; everything else is refused. A path that
-    does not exist is passed over. With `deny_tcp` no TCP port can be bound or connected (from version 4; refused sockets are
-    seccomp's part). From version 6 signals and abstract sockets end at the wall too. Raises OSError where the kernel
-    refuses; then nothing may be run.
+    does not exist is passed over. With `deny_tcp` no TCP port can be bound or connected (from version 4; refused
+    sockets are seccomp's part). From version 6 signals and abstract sockets end at the wall too. Raises OSError where
+    the kernel refuses; then nothing may be run.
     """
     version = abi()
     if version < 1:
