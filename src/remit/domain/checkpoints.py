@@ -85,6 +85,14 @@ class VerifierKey:
         """The note form."""
         return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ED25519 + self.public)}"
 
+    def has_signed(self, note: str) -> bool:
+        """True if `open` accepts the note."""
+        try:
+            self.open(note)
+        except IntegrityError:
+            return False
+        return True
+
     def open(self, note: str) -> Checkpoint:
         """The checkpoint in a note that this key signed. Raises IntegrityError otherwise.
 

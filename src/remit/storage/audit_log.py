@@ -238,6 +238,24 @@ def read_session_leaves(db: Db, session_id: str, size: int) -> list[Leaf]:
     return list(map(_leaf, rows))
 
 
+def unsealed(db: Db, session_id: str) -> list[int]:
+    """The ids of one session's records that have no leaf yet."""
+    rows = db.execute(
+        "select r.id from remit.records r where r.session_id = %s"
+        " and not exists (select 1 from remit.leaves l where l.record_id = r.id)",
+        (session_id,),
+    ).fetchall()
+    return [row["id"] for row in rows]
+
+
+def are_sealed(db: Db, record_ids: Sequence[int]) -> bool:
+    """True if all of these records have a leaf."""
+    row = db.execute(
+        "select count(*) as sealed from remit.leaves where record_id = any(%s)", (list(record_ids),)
+    ).fetchone()
+    return row is not None and row["sealed"] == len(record_ids)
+
+
 def read_checkpoints(db: Db, up_to: int) -> Iterator[StoredCheckpoint]:
     """Every checkpoint of at most `up_to` leaves, in order."""
     after = 0
