@@ -4,6 +4,7 @@ import json
 import os
 import select
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -94,6 +95,12 @@ def books(data):
     return json.loads(run("payments", data, "--books").stdout)
 
 
+def executions(data):
+    """How often money was really moved, read from the books without starting a process."""
+    with closing(sqlite3.connect(data / "payments.sqlite")) as db:
+        return db.execute("SELECT count(*) FROM attempts WHERE outcome = 'executed'").fetchone()[0]
+
+
 def set_faults(data, *rules, **more):
     data.mkdir(exist_ok=True)
     fresh = data / "faults.new"
@@ -139,11 +146,11 @@ def test_a_key_keeps_its_promise_without_a_key_money_flows_twice_and_a_cancelled
         assert "no refund" in payments.refused("cancel_refund", refund_id="re_9")
         listed = payments.call("list_refunds", charge_id=CHARGE["charge_id"])["refunds"]
         assert [r["status"] for r in listed] == ["cancelled", "paid"]
-    assert books(data)["totals"] == {"USD": "120.00"}
+        assert payments.call("get_charge", charge_id=CHARGE["charge_id"])["refunded"] == 120
 
 
 @pytest.mark.parametrize("amount", [0, -5, 10.001, 1e300])
-def test_amounts_that_are_no_money_are_refused(data, amount, shared):
+def test_amounts_that_are_no_money_are_refused(amount, shared):
     assert "positive number" in shared["payments"].refused("refund", **{**CHARGE, "amount": amount})
 
 
@@ -191,14 +198,11 @@ def test_the_crm_notes_twice_what_it_is_told_twice_and_shows_what_changed(data):
 
 def test_the_seed_is_loaded_once_kept_over_restarts_and_again_on_reset(data):
     with Server("payments", data) as payments:
-        payments.call("refund", **CHARGE, idempotency_key="k1")
+        first = payments.call("refund", **CHARGE, idempotency_key="k1")
     with Server("payments", data) as payments:
-        assert (
-            payments.call("refund", **CHARGE, idempotency_key="k1")["refund_id"]
-            == books(data)["refunds"][0]["refund_id"]
-        )
+        assert payments.call("refund", **CHARGE, idempotency_key="k1") == first
     assert run("payments", data, "--reset").returncode == 0
-    assert books(data)["attempts"] == 0
+    assert executions(data) == 0
     with Server("payments", data) as payments:
         assert payments.call("get_charge", charge_id="ch_8f3vm91b")["refundable"] == 0
 
@@ -214,7 +218,7 @@ def test_several_processes_share_one_store_and_still_refund_once(data):
             for server in servers:
                 server.__exit__()
     assert len({r["refund_id"] for many in refunds for r in many}) == 1
-    assert books(data)["executions"] == 1
+    assert executions(data) == 1
 
 
 @pytest.mark.parametrize(("fault", "executed"), [("die_before_work", 0), ("die_after_work", 1)])
@@ -222,11 +226,11 @@ def test_a_server_that_dies_of_a_call_has_done_the_work_or_not_and_is_well_when_
     set_faults(data, {"tool": "refund", "fault": fault, "times": 1})
     with Server("payments", data) as payments, pytest.raises(ServerDiedError, match="137"):
         payments.call("refund", **CHARGE, idempotency_key="k1")
-    assert books(data)["executions"] == executed
+    assert executions(data) == executed
     with Server("payments", data) as payments:
         assert (payments.call("find_refund", idempotency_key="k1")["refund"] is not None) == bool(executed)
         payments.call("refund", **CHARGE, idempotency_key="k1")
-    assert books(data)["executions"] == 1
+    assert executions(data) == 1
 
 
 def test_faults_are_read_before_every_call_and_strike_only_the_tools_they_name(data):
@@ -289,7 +293,7 @@ def test_answers_can_be_oversized_malformed_strange_and_beside_the_point(data):
         structured = json.loads(line)["result"]["structuredContent"]
         assert structured["refund_id"] == honest["refund_id"]
         assert (structured["nul"], structured["surrogate"]) == ("a\0b", "\ud800")
-    assert books(data)["executions"] == 1
+    assert executions(data) == 1
 
 
 def test_a_tool_can_describe_itself_otherwise(data):
@@ -357,4 +361,4 @@ def test_the_same_server_speaks_streamable_http_on_loopback(data):
         call = {"name": "refund", "arguments": {**CHARGE, "idempotency_key": "k1"}}
         _, text = post({"id": 2, "method": "tools/call", "params": call}, **more)
         assert '"refund_id":"re_' in text.replace(" ", "")
-    assert books(data)["totals"] == {"USD": "120.00"}
+    assert executions(data) == 1

@@ -130,9 +130,9 @@ def serve(server: FastMCP, store: Store, reports: dict[str, Callable[[], Any]] |
         return
     server.add_middleware(FaultMiddleware(box, None if options.http else os.dup(1)))
     if options.http:
-        server.run("http", host="127.0.0.1", port=options.http, show_banner=False, log_level="WARNING")
+        server.run("http", host="127.0.0.1", port=options.http, show_banner=False, log_level="ERROR")
     else:
-        server.run("stdio", show_banner=False)
+        server.run("stdio", show_banner=False, log_level="ERROR")
 
 
 def _arguments(name: str, reports: dict[str, Callable[[], Any]]) -> argparse.Namespace:
