@@ -84,12 +84,13 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, pristine: Path) -> Iterator[Path]:
-    """A folder with a cluster; whatever still runs on it after the test is ended."""
-    copy = tmp_path / ".remit"
-    shutil.copytree(pristine, copy, ignore=shutil.ignore_patterns("run"))
-    yield copy
-    end(copy)
+def folder(pristine: Path) -> Iterator[Path]:
+    """A folder with a cluster, short enough for a socket; whatever still runs on it after the test is ended."""
+    with tempfile.TemporaryDirectory(prefix="remit-test-", dir="/tmp") as place:
+        copy = Path(place) / ".remit"
+        shutil.copytree(pristine, copy, ignore=shutil.ignore_patterns("run", "socket"))
+        yield copy
+        end(copy)
 
 
 def data(folder: Path) -> Path:
@@ -289,6 +290,21 @@ class TestKilled:
         first.close()
         assert not running(folder)
 
+    def test_a_server_out_of_sight_is_left_alone(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As when it runs in another container and hangs: a second one on the same data would destroy them."""
+        with start(folder) as first:
+            main = processes.postmaster(data(folder))
+            assert main is not None
+            with monkeypatch.context() as patch:
+                patch.setattr(processes, "using", lambda _: [])
+                patch.setattr(server, "_ask", lambda *_: server._Answer.NONE)
+                patch.setattr(server, "_REMAINS_PATIENCE", 0.1)
+                with pytest.raises(DatabaseUnavailable, match="that does not answer still use"):
+                    start(folder)
+            assert processes.postmaster(data(folder)) == main
+            assert query(first.url(), "select 1") == 1
+        assert not running(folder)
+
     def test_a_stale_process_id_that_now_belongs_to_another_is_no_obstacle(self, folder: Path) -> None:
         (data(folder) / "postmaster.pid").write_text(f"{os.getpid()}\n{data(folder)}\n1\n5432\n\n\n0 0\nready\n")
         with start(folder) as first:
@@ -318,26 +334,27 @@ def answers(url: str) -> bool:
 
 
 class TestPlaces:
-    def test_a_path_too_long_for_a_socket(self, tmp_path: Path, pristine: Path) -> None:
+    def test_a_path_too_long_for_a_socket(self, tmp_path: Path, pristine: Path, client: Callable[..., Client]) -> None:
         folder = tmp_path / ("long" * 20) / ("path, with 'odd' \"signs\" " * 3) / ".remit"
-        shutil.copytree(pristine, folder, ignore=shutil.ignore_patterns("run"))
+        shutil.copytree(pristine, folder, ignore=shutil.ignore_patterns("run", "socket"))
         with start(folder) as first:
             run = Layout(folder.resolve()).socket_folder()
             assert not run.is_relative_to(tmp_path)
             assert run.stat().st_mode & 0o777 == 0o700
             assert query(first.url(), "select 1") == 1
-        with start(folder):
-            assert Layout(folder.resolve()).socket_folder() == run, "the folder should be used again"
-        run.rmdir()
-        with start(folder) as third:
-            assert query(third.url(), "select 1") == 1
+        assert not run.exists()
+        one = client(folder)
+        run = Path(psycopg.conninfo.conninfo_to_dict(one.answer()["url"])["host"])
+        one.kill()
+        eventually(lambda: not running(folder))
+        with start(folder) as second:
+            assert Layout(folder.resolve()).socket_folder() == run, "what a killed client left should be used again"
             # A copy must not end up in the original's server by the recorded socket.
             copy = folder.with_name("copy")
             shutil.copytree(folder, copy)
-            with start(copy) as fourth:
-                assert query(fourth.url("owner"), "show data_directory") == str(data(copy))
-            Layout(copy.resolve()).socket_folder().rmdir()
-        Layout(folder.resolve()).socket_folder().rmdir()
+            with start(copy) as third:
+                directories = [query(one.url("owner"), "show data_directory") for one in (second, third)]
+                assert directories == [str(data(folder)), str(data(copy))]
 
     def test_a_socket_that_is_taken(self, folder: Path) -> None:
         run = folder / "postgres" / "run"
@@ -447,7 +464,7 @@ class TestDisk:
     def test_a_full_disk_when_it_is_started(self, small_disk: Path, pristine: Path) -> None:
         folder = small_disk / ".remit"
         subprocess.run(["mount", "-o", "remount,size=120m", str(small_disk)], check=True)
-        shutil.copytree(pristine, folder, ignore=shutil.ignore_patterns("run"))
+        shutil.copytree(pristine, folder, ignore=shutil.ignore_patterns("run", "socket"))
         filler = small_disk / "filler"
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(bytes(4096)):

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from remit.errors import DatabaseUnavailable
 from remit.storage.embedded import trouble
-from remit.storage.embedded.layout import Layout
+from remit.storage.embedded.layout import Layout, write_private
 
 #: Which of the database's users: the application, the owner (migrations), the sealer of the audit log, DBOS.
 Role = Literal["app", "owner", "sealer", "dbos"]
@@ -109,7 +109,7 @@ def passwords(layout: Layout) -> dict[str, str]:
         raise _no_passwords(layout)
     words: dict[str, str] = {role: read.get(role) or secrets.token_hex(24) for role in ROLES}
     if words != read:
-        _write_private(layout.passwords, json.dumps(words, indent=1) + "\n")
+        write_private(layout.passwords, json.dumps(words, indent=1) + "\n")
         layout.adopt(layout.passwords)
     return words
 
@@ -119,17 +119,6 @@ def _no_passwords(layout: Layout) -> DatabaseUnavailable:
         f"the passwords of the embedded database are missing or unreadable: {layout.passwords}",
         advice="Put the file back from a backup of the folder; without it the data cannot be opened.",
     )
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all, and on the disk when this returns."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
 
 
 def check_version(layout: Layout, programs: Path) -> None:
@@ -156,7 +145,7 @@ def create(layout: Layout, programs: Path, owner_password: str) -> None:
     shutil.rmtree(fresh, ignore_errors=True)  # from an attempt that was killed
     try:
         fresh.mkdir(mode=0o700)
-        _write_private(password_file, owner_password)
+        write_private(password_file, owner_password)
         argv = [str(programs / "initdb"), "-D", str(fresh), "-U", role_name("owner"), f"--pwfile={password_file}"]
         argv += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-instructions"]
         # The builtin provider sorts alike on every machine, whatever its C library.

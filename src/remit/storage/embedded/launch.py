@@ -6,15 +6,15 @@ argument is a JSON object:
 - `argv`: the program and its arguments; `cwd`: the folder it is started in;
 - `owner`: user id that owns the project's `.remit/` folder; `owned`: files and folders the program must own;
 - `root_as`: how root starts it, `auto`, `namespace` or `account`;
-- `supervise`: absent to run the program in our place; to keep it as a server `{"lock", "clients", "members", "ready"}`:
-  three lock files (see `locks.py`), and the descriptor whose closing tells the starter that the server is gone.
+- `supervise`: absent to run the program in our place; to keep it as a server `lock`, `clients`, `members` and `alive`,
+  four lock files (see `locks.py`), and `ready`, the descriptor whose closing tells the starter that the server is gone.
 
 PostgreSQL refuses to run as root. Root therefore starts it
 
 1. as the owner of `.remit/`, if that is an ordinary user of this machine;
 2. else in a user namespace in which root's id is shown as an ordinary one: nothing on disk changes hands;
 3. else, where namespaces are forbidden (most containers) or do not reach the folder, under a system account, which is
-   given the files and the one capability that lets it pass through folders such as /root. Only root reads the passwords.
+   given the files and the one capability that lets it pass through folders such as /root. The passwords stay root's.
 """
 
 from __future__ import annotations
@@ -188,6 +188,13 @@ class _Supervisor:
     def _spawn(self) -> None:
         server = os.fork()
         if server == 0:
+            # Inherited by all processes of the server, so that it is free only when none of them lives.
+            alive = os.open(self._spec["supervise"]["alive"], os.O_RDWR)
+            os.set_inheritable(alive, True)
+            try:
+                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os._exit(1)
             _execute(self._spec)
         self._ours.add(server)
         self._server = server

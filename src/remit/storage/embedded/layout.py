@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -62,6 +63,11 @@ class Layout:
         return self.base / "members"
 
     @property
+    def alive(self) -> Path:
+        """Held by every process of a running server."""
+        return self.base / "alive"
+
+    @property
     def owner(self) -> int:
         """User id that owns the folder; 0 also for one that this machine does not know, as on a container's mount."""
         uid = self.folder.stat().st_uid
@@ -76,7 +82,7 @@ class Layout:
         if not self.base.is_dir():
             self.base.mkdir(mode=0o700, exist_ok=True)
             self.adopt(self.base)
-        for path in (self.start_lock, self.clients, self.members):
+        for path in (self.start_lock, self.clients, self.members, self.alive):
             if not path.exists():
                 path.touch(mode=0o600)
                 self.adopt(path)
@@ -93,7 +99,14 @@ class Layout:
         if _usable(beside):
             return beside
         recorded = self.base / "socket"
-        return Path(recorded.read_text().strip()) if recorded.exists() else beside
+        return Path(recorded.read_text().strip()) if recorded.exists() else beside  # never half written
+
+    def discard_socket_folder(self) -> None:
+        """Leave nothing in other places while the server is down."""
+        folder = self.socket_folder()
+        if folder.parent != self.base:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def prepare_socket_folder(self) -> Path:
         """Make the socket's folder, private to its owner. Raises OSError, or DatabaseUnavailable if it is taken."""
@@ -101,13 +114,28 @@ class Layout:
         if not _usable(folder) or not (folder.parent == self.base or _is_ours(folder, self.owner)):
             folder = Path(tempfile.mkdtemp(prefix="remit-", dir=_short_folder()))
             recorded = self.base / "socket"
-            recorded.write_text(f"{folder}\n")
-            self.adopt(recorded)
+            try:
+                write_private(recorded, f"{folder}\n")
+                self.adopt(recorded)
+            except OSError:
+                folder.rmdir()
+                raise
         if os.path.lexists(folder) and not folder.is_dir():
             raise _taken(folder, "a file stands where the folder of the database's socket belongs")
         folder.mkdir(mode=0o700, exist_ok=True)
         self.adopt(folder)
         return folder
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all, and on the disk when this returns."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
 
 
 def _usable(folder: Path) -> bool:

@@ -2,7 +2,8 @@
 
 `start.lock` is held by whoever starts or stops the server. Every client holds `clients` and `members` shared. The
 server's supervisor waits for `clients` to become free, which wakes it when the last client has died. Who else lives is
-asked of `members`, which is only touched under `start.lock`, so that the supervisor's waiting disturbs no answer.
+asked of `members`, which is only touched under `start.lock`, so that the supervisor's waiting disturbs no answer. All
+processes of a server hold `alive`, which tells even of those out of sight, in another container or of another user.
 """
 
 from __future__ import annotations
@@ -39,6 +40,15 @@ def exclusive(path: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_free(path: Path, patience: float) -> bool:
+    """Say whether nobody holds the lock at `path`, or nobody does any more within `patience` seconds."""
+    try:
+        with exclusive(path, patience):
+            return True
+    except DatabaseUnavailable:
+        return False
 
 
 class Presence:

@@ -29,6 +29,8 @@ from remit.storage.embedded.layout import PORT, Layout, clear_socket
 START_PATIENCE = 60.0
 RECOVERY_PATIENCE = 600.0
 
+#: How long processes of a dead server may take to end before we give up, in seconds.
+_REMAINS_PATIENCE = 10.0
 _LOG_BYTES = 10 << 20
 
 
@@ -81,8 +83,8 @@ class EmbeddedServer:
                 return
             try:
                 with locks.exclusive(self._layout.start_lock):
-                    if self._presence.last():
-                        processes.stop(self._layout.data)
+                    if self._presence.last() and processes.stop(self._layout.data):
+                        self._layout.discard_socket_folder()
                     self._presence.leave()
             except (OSError, DatabaseUnavailable):  # the folder may be gone, and the server with it
                 self._presence.leave()
@@ -94,12 +96,11 @@ class EmbeddedServer:
         self.close()
 
 
-def start(folder: Path, *, settings: Mapping[str, str] | None = None) -> EmbeddedServer:
+def start(folder: Path) -> EmbeddedServer:
     """Join the server of a project's `.remit/` folder, making and starting it if need be.
 
     Args:
         folder: The `.remit/` folder; made if missing.
-        settings: PostgreSQL settings that win over postgresql.conf; they count only if this call starts the server.
 
     Raises:
         DatabaseUnavailable: The server cannot be made, started or reached; the advice says what to do.
@@ -111,14 +112,14 @@ def start(folder: Path, *, settings: Mapping[str, str] | None = None) -> Embedde
             presence = locks.Presence(layout.clients, layout.members)
             try:
                 words = cluster.passwords(layout)
-                _ensure_running(layout, words, settings or {}, alone=presence.first)
+                _ensure_running(layout, words, alone=presence.first)
             except BaseException:
                 presence.leave()  # a server half started has no client then, and its supervisor stops it
                 raise
         return EmbeddedServer(layout, words, presence)
 
 
-def _ensure_running(layout: Layout, words: dict[str, str], settings: Mapping[str, str], *, alone: bool) -> None:
+def _ensure_running(layout: Layout, words: dict[str, str], *, alone: bool) -> None:
     """See to it that the server answers. Only under the start lock."""
     programs = cluster.binaries()
     if not layout.data.exists():
@@ -129,7 +130,7 @@ def _ensure_running(layout: Layout, words: dict[str, str], settings: Mapping[str
     if answer not in {_Answer.READY, _Answer.UNPROVISIONED}:
         cluster.check_version(layout, programs)
         _clear_remains(layout)
-        _launch(layout, words, programs, settings)
+        _launch(layout, words, programs)
         answer = _ask(layout, words)
     if answer is _Answer.UNPROVISIONED:
         try:
@@ -182,16 +183,16 @@ def _await_running(layout: Layout, words: Mapping[str, str], *, alone: bool) -> 
 
 def _clear_remains(layout: Layout) -> None:
     """Remove what a killed server left behind, once nothing of it runs any more."""
-    if not processes.end_orphans(layout.data):
+    if not (processes.end_orphans(layout.data) and locks.is_free(layout.alive, _REMAINS_PATIENCE)):
         raise DatabaseUnavailable(
-            f"processes of a dead server still use {layout.data}: {processes.using(layout.data)}",
-            advice="End them (they may be stuck on the disk), then try again.",
+            f"processes of a server that does not answer still use {layout.data}",
+            advice=f"Find them with `fuser {layout.alive}`, also as root and in other containers, and end them.",
         )
     # PostgreSQL trusts the id in this file, which by now may be a zombie's or belong to anybody.
     (layout.data / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _launch(layout: Layout, words: Mapping[str, str], programs: Path, settings: Mapping[str, str]) -> None:
+def _launch(layout: Layout, words: Mapping[str, str], programs: Path) -> None:
     """Start the server under its supervisor and wait until it answers. Raises DatabaseUnavailable."""
     run = layout.prepare_socket_folder()
     clear_socket(run)
@@ -199,7 +200,7 @@ def _launch(layout: Layout, words: Mapping[str, str], programs: Path, settings: 
     argv = [str(programs / "postgres"), "-D", str(layout.data)]
     fixed = {"listen_addresses": "", "port": str(PORT), "unix_socket_directories": quoted}
     fixed["unix_socket_permissions"] = "0700"
-    argv += [part for name, value in {**settings, **fixed}.items() for part in ("-c", f"{name}={value}")]
+    argv += [part for name, value in fixed.items() for part in ("-c", f"{name}={value}")]
     if layout.log.exists() and layout.log.stat().st_size > _LOG_BYTES:
         layout.log.rename(layout.log.with_name("log.1"))
     # Nothing is ever written to this pipe; it is closed by the death of the last process that holds it.
@@ -212,6 +213,7 @@ def _launch(layout: Layout, words: Mapping[str, str], programs: Path, settings: 
                 "lock": str(layout.start_lock),
                 "clients": str(layout.clients),
                 "members": str(layout.members),
+                "alive": str(layout.alive),
                 "ready": writer,
             }
             with cluster.launch(
