@@ -73,6 +73,7 @@ class HttpWire:
 
     def __init__(self, url: str, headers: dict[str, str], changed: Callable[[], None], limit: int) -> None:
         self.version: str | None = None
+        self.one_line = False
         self.modern = False
         """True for a server of the revision without a handshake: each request names its method in a header."""
         self._url, self._limit = url, limit
@@ -138,9 +139,11 @@ class HttpWire:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
+        session, self._session = self._session, None
+        if session is not None:
+            ending = self._headers() | {"mcp-session-id": session}
             with contextlib.suppress(httpx2.HTTPError, OSError, TimeoutError):
-                async with asyncio.timeout(2.0), self._client.stream("DELETE", self._url, headers=self._headers()):
+                async with asyncio.timeout(2.0), self._client.stream("DELETE", self._url, headers=ending):
                     pass
         await self._client.aclose()
 

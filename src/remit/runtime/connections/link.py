@@ -100,7 +100,7 @@ class Link:
 
     def timed_out(self) -> None:
         """The server did not answer a call: ask it for a sign of life before the next one."""
-        self._doubted = True
+        self._doubted = self._peer is not None and self._peer.wire.one_line
 
     async def close(self) -> None:
         """End the server, also one that is just being started."""

@@ -34,22 +34,30 @@ class Plan:
 
 
 def make(
-    project: Path, name: str, spec: StdioConnection, env: dict[str, str], *, wall: Wall, person: str | None = None
+    project: Path,
+    name: str,
+    spec: StdioConnection,
+    env: dict[str, str],
+    *,
+    wall: Wall,
+    person: str | None = None,
+    state: Path | None = None,
 ) -> Plan:
     """Plan the start of a server; makes its folder and its log's folder.
 
-    `env` is the declared environment with secrets resolved. Raises ConfigurationError if there is no such command or
+    `env` is the declared environment with secrets resolved. `state` is where servers' folders and logs are; None: the
+    project's `.remit/`. Raises ConfigurationError if there is no such command or
     the folder is not below `.remit/`.
     """
     root = project.resolve()
-    state = root / ".remit"
+    state = (state or root / ".remit").resolve()
     folder = _own_folder(state, name, spec, person)
     log = state / "logs" / "connections" / (f"{name}.{person}.log" if person else f"{name}.log")
     for needed in (folder, log.parent):
         needed.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = {"PATH": SEARCH_PATH, "HOME": str(folder), **env}  # many libraries fail to load without a home
     program = _program(root, spec.command[0], environment["PATH"])
-    arguments, code = _arguments(root, state, spec.command[1:])
+    arguments, code = _arguments(root, root / ".remit", spec.command[1:])
     reading = [*paths.system(), *paths.python(), *code, *_around(program)]
     network = bool(spec.hosts)
     if network:
@@ -108,7 +116,7 @@ def _around(program: str) -> list[Path]:
     return [real]
 
 
-def _arguments(root: Path, state: Path, given: tuple[str, ...]) -> tuple[list[str], list[Path]]:
+def _arguments(root: Path, hidden: Path, given: tuple[str, ...]) -> tuple[list[str], list[Path]]:
     """The arguments with the project's own paths made absolute, and what of the project may be read because of them.
 
     A script brings the folder that it stands in, so that it can import its neighbours; one that stands directly in the
@@ -119,7 +127,7 @@ def _arguments(root: Path, state: Path, given: tuple[str, ...]) -> tuple[list[st
     for argument in given:
         path = (root / argument).resolve()
         looks_like_path = not argument.startswith("-") and ("/" in argument or "." in argument)
-        inside = path.is_relative_to(root) and not path.is_relative_to(state) and path != root
+        inside = path.is_relative_to(root) and not path.is_relative_to(hidden) and path != root
         if not (looks_like_path and inside and path.exists()):
             arguments.append(argument)
             continue
@@ -137,4 +145,5 @@ def _bubblewrap(reading: list[Path], folder: Path, *, network: bool) -> tuple[st
     words += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]  # noqa: S108 - a private one inside the wall
     for path in reading:
         words += ["--ro-bind-try", str(path), str(path)]
-    return (*words, "--bind", str(folder), str(folder), "--chdir", str(folder), "--")
+    words += ["--bind", str(folder), str(folder), "--remount-ro", "/", "--chdir", str(folder)]
+    return (*words, "--")

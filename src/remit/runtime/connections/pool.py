@@ -36,7 +36,8 @@ class Connections:
 
     `secrets` resolves references to secrets when a server is started. `isolation` is the wall around stdio servers:
     `auto`, `bubblewrap`, `landlock` or `none`. With `pins`, a tool whose live definition is not the pinned one is not
-    called; without, nothing is compared.
+    called; without, nothing is compared. `state_folder` holds servers' own folders and logs; None: the project's
+    `.remit/`.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Connections:
         *,
         pins: ToolPins | None = None,
         isolation: str = "auto",
+        state_folder: Path | None = None,
     ) -> None:
         self._project = project_folder
+        self._state = state_folder
         self._specs = dict(specs)
         self._secrets = secrets
         self._pins = pins
@@ -171,7 +174,9 @@ class Connections:
             except SessionEndedError:
                 if not again:
                     raise
-                attempt.sent = False  # it was refused unseen: it may go out once more, within the same clearance
+                attempt.sent = attempt.given_up = (
+                    False  # it was refused unseen: it may go out once more, within the same clearance
+                )
                 continue
             link.answered()
             return from_reply(reply, self._specs[connection].max_result_bytes, link.scrubber)
@@ -231,7 +236,7 @@ class Connections:
         scrubber = Scrubber(secrets)
         if isinstance(spec, HttpConnection):
             return HttpWire(spec.url, values, changed, limit), scrubber
-        made = plan.make(self._project, name, spec, values, wall=choose(self._isolation), person=person)
+        made = plan.make(self._project, name, spec, values, wall=choose(self._isolation), person=person, state=self._state)
         return await StdioWire.start(made, changed, scrubber, limit), scrubber
 
     def _resolve(self, name: str, declared: Mapping[str, str], person: str | None) -> tuple[dict[str, str], list[str]]:

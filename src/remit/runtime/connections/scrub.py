@@ -66,4 +66,4 @@ def _forms(secret: str) -> Iterable[str]:
         yield quote_plus(raw)
         yield part.encode("unicode_escape").decode("ascii")
         for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
-            yield encoded.decode("ascii").rstrip("=")
+            yield from (encoded.decode("ascii"), encoded.decode("ascii").rstrip("="))

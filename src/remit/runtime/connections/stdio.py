@@ -154,7 +154,6 @@ class _Output(asyncio.Protocol):
         self._wire = wire
 
     def data_received(self, data: bytes) -> None:
-        self._wire.heard = time.monotonic()
         try:
             for frame in self._lines.feed(data):
                 self._wire.inbox.receive(frame)
@@ -209,8 +208,7 @@ class StdioWire:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self.version: str | None = None
-        self.heard = 0.0
-        """`time.monotonic()` of the last bytes from the server."""
+        self.one_line = True
         self.inbox = Inbox(lambda answer: self._writer.send_unasked(answer + b"\n"), changed)
         self._why: str | None = None
         self._writer: PipeWriter

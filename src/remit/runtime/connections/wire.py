@@ -69,6 +69,8 @@ class Wire(Protocol):
 
     version: str | None
     """The protocol version agreed on, for transports that repeat it in every request."""
+    one_line: bool
+    """True if all requests share one process and one pipe, so that a server that hangs holds up all of them."""
 
     @property
     def closed(self) -> bool:
