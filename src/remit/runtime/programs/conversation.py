@@ -133,7 +133,7 @@ class Conversation:
                 f"the program neither asked for anything nor waited for {self._stall_seconds:.0f} seconds and was ended"
             ) from None
         except (asyncio.IncompleteReadError, ConnectionError):
-            raise endings.explain(await forks.end(child), limits) from None
+            raise endings.explain(await forks.bury(child), limits) from None
         finally:
             self._patience = None
 

@@ -35,6 +35,8 @@ def explain(ended: Ended, limits: Limits) -> RemitError:
             f"the program used more than {limits.memory_mb} MB of memory and was ended",
             advice="Work on less at once, or raise `memory_mb` under `[programs]` in remit.toml.",
         )
+    if ended.silent:
+        return ProgramFailed("the program closed its own pipe and was ended")
     if ended.signal == signal.SIGKILL:
         return ProgramFailed("the program's process was killed from outside, as a system does that is out of memory")
     if ended.signal:

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remit.errors import IsolationUnavailable
@@ -17,6 +17,7 @@ from remit.runtime.programs import launch
 from remit.runtime.programs.calls import ProgramHostLost
 
 _START_SECONDS = 30.0
+_DYING_SECONDS = 1.0
 _WORD = 64 * 1024
 _BUFFER = 1024 * 1024
 
@@ -29,6 +30,9 @@ class Ended:
     """As `os.wait` gives it."""
     cpu_seconds: float
     error: str = ""
+    """Why it was not the program that ended, if it was not."""
+    silent: bool = False
+    """True: it had closed its pipe and lived on, so it was killed."""
 
     @property
     def signal(self) -> int:
@@ -91,6 +95,14 @@ class Forks:
             child.writer.close()
             with contextlib.suppress(OSError):
                 await child.writer.wait_closed()
+
+    async def bury(self, child: Child) -> Ended:
+        """How a child ended that has closed its pipe; it is dying, or is killed if it lives on."""
+        try:
+            async with asyncio.timeout(_DYING_SECONDS):
+                return await asyncio.shield(child.ended)
+        except TimeoutError:
+            return replace(await self.end(child), silent=True)
 
     async def close(self) -> None:
         """End the zygote and all its children."""

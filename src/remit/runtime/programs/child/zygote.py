@@ -179,15 +179,17 @@ def _reach() -> dict[str, Any]:
         "list": lambda: list(Path("/").iterdir()),
         "socket": lambda: socket.socket(socket.AF_UNIX),
         "fork": fork,
-        "exec": lambda: os.execv("/proc/self/exe", ["x"]),  # noqa: S606 - it must fail
+        "exec": lambda: os.execv("/no/such/program", ["x"]),  # noqa: S606 - it must be refused, not looked for
         "kill": lambda: os.kill(os.getpid(), 0),
     }
     through = {}
     for name, attempt in attempts.items():
         try:
             attempt()
-        except OSError:
+        except PermissionError:
             continue
+        except OSError:
+            pass  # it failed for a reason of its own: nothing had refused it
         through[name] = "was not refused"
     return through
 
