@@ -28,6 +28,9 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "checkpoint": (("kind", "note", "final"), ("kind", "note", "final", "continues")),
 }
 """The fields of each kind of line, in order. A run has more, and may get new ones."""
+MAX_LISTED = 1_000_000
+"""Most records of an excerpt."""
+_SPAN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?")
 _HEX = re.compile("[0-9a-f]{64}")
 CHAIN_START = hashlib.sha256(b"remit export v1").digest()
 
@@ -117,11 +120,14 @@ def spans(indices: list[int]) -> str:
 
 
 def parse_spans(text: str) -> list[int]:
-    """The numbers of `3-9,14`. Raises LineError; at most 10 million numbers are read."""
+    """The numbers of `3-9,14`. Raises LineError, also on more than a million numbers."""
     numbers: list[int] = []
     for part in text.split(",") if text else []:
-        first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()) or int(last or first) - int(first) > 10_000_000:
+        match = _SPAN.fullmatch(part)
+        if match is None:
             raise LineError("it names leaves in a form that cannot be read")
-        numbers += range(int(first), int(last or first) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if len(numbers) + last - first >= MAX_LISTED:
+            raise LineError(f"it names more than {MAX_LISTED:,} leaves")
+        numbers += range(first, last + 1)
     return numbers

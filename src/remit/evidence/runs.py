@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,7 @@ from remit.storage.run_records import Contents, Run
 REDACTED = "[redacted]"
 ERASED = "[erased]"
 WITHHELD = "[withheld]"
+_OF_A_DECISION = frozenset({"verdict", "by", "simulated", "at", "reason"})
 
 
 class Redactor:
@@ -58,7 +59,7 @@ def run_line(run: Run, redactor: Redactor, *, contents: bool) -> dict[str, Any]:
     calls = [_call(run, action, show, contents=contents) for action in run.actions if action["mode"] != "model"]
     models = [_request(action) for action in run.actions if action["mode"] == "model"]
     versions = list(dict.fromkeys(a["policy_version"] for a in run.actions if a["policy_version"]))
-    decided = [*_decisions(run, redactor, contents=contents)]
+    decided = list(_decisions(run, redactor, contents=contents))
     return {
         "kind": "run",
         "timestamp": _time(turn["created_at"]),
@@ -140,25 +141,30 @@ def _request(action: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _decisions(run: Run, redactor: Redactor, *, contents: bool) -> Iterable[dict[str, Any]]:
-    """What people decided in this turn: approvals, edits, denials, answers, reconciliations."""
-    for item in run.items:
+def _decisions(run: Run, redactor: Redactor, *, contents: bool) -> Iterator[dict[str, Any]]:
+    """What people decided in this turn: approvals, edits, denials, answers, reconciliations, in order."""
+    decided = [(i["decided_at"], i["id"], i["kind"], i["action_id"], i["decision"] or {}) for i in run.items]
+    seen = {action_id for _, _, _, action_id, _ in decided}
+    decided += [
+        (a["settled_at"], None, "override", a["id"], a["override"])
+        for a in run.actions
+        if a["id"] not in seen and (a["override"] or {}).get("by") is not None
+    ]
+    tools = {a["id"]: a["action"] for a in run.actions}
+    for at, item_id, kind, action_id, decision in decided:
+        said = {name: value for name, value in decision.items() if name not in _OF_A_DECISION}
         yield {
-            "item_id": item["id"],
-            "kind": item["kind"],
-            "action_id": item["action_id"],
-            "at": _time(item["decided_at"]),
-            "decision": _plain(redactor.clean(item["decision"])) if contents else WITHHELD,
+            "item_id": item_id,
+            "kind": kind,
+            "action_id": action_id,
+            "tool": tools.get(action_id),
+            "verdict": decision.get("verdict"),
+            "by": decision.get("by"),
+            "simulated": bool(decision.get("simulated")),
+            "at": _time(at),
+            "reason": decision.get("reason") if contents else WITHHELD,
+            "said": (_plain(redactor.clean(said)) if contents else WITHHELD) if said else None,
         }
-    for action in run.actions:
-        if action["override"] is not None:
-            yield {
-                "item_id": None,
-                "kind": "override",
-                "action_id": action["id"],
-                "at": _time(action["settled_at"]),
-                "decision": _plain(redactor.clean(action["override"])) if contents else WITHHELD,
-            }
 
 
 def _value(found: Contents | None, redactor: Redactor) -> Any:
