@@ -30,7 +30,7 @@ from remit.runtime.model_agents import answers
 from remit.runtime.model_agents.boundaries import check_request, check_response
 from remit.runtime.model_agents.errors import ModelFailed, ModelLimitReached, Ungoverned
 from remit.runtime.model_agents.governed_model import GovernedModel
-from remit.runtime.model_agents.local import LocalCall, Wall, sentence, validate
+from remit.runtime.model_agents.local import LocalCall, Wall, for_validator, sentence, validate
 from remit.runtime.model_agents.messages import RequestLog, load_response
 from remit.runtime.model_agents.provider import Request
 from remit.runtime.model_agents.tools import PinnedTools, unknown_tool
@@ -260,9 +260,8 @@ class Governance(AbstractCapability[Any]):
         if self._tools is not None and tool_def.name in self._tools.actions:
             problem = self._tools.problem(tool_def.name, value)
             return value if problem is None else await self._invalid(asked, action, problem)
-        text = canonical.dumps(value).decode()
         try:
-            validated = await handler(text)
+            validated = await handler(for_validator(value))
             changed = validated != validate(answers.tool_of(ctx, tool_def.name), value)
         except (ValidationError, ModelRetry, ToolFailed) as error:
             return await self._invalid(asked, action, sentence(error))

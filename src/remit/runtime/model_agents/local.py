@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
@@ -105,7 +106,29 @@ class LocalCall:
 
 def validate(tool: ToolsetTool[Any], args: dict[str, Any]) -> dict[str, Any]:
     """The arguments as the tool's function takes them. Raises ValidationError if they do not fit."""
-    return dict(tool.args_validator.validate_json(canonical.dumps(args)))
+    given = for_validator(args)
+    validator = tool.args_validator
+    return dict(validator.validate_json(given) if isinstance(given, str) else validator.validate_python(given))
+
+
+def for_validator(args: dict[str, Any]) -> str | dict[str, Any]:
+    """The arguments in the form in which pydantic takes them without loss.
+
+    That is JSON text, which pydantic is lenient with, unless a number in it does not fit a binary float.
+    """
+    return canonical.dumps(args).decode() if _fits_floats(args) else args
+
+
+def _fits_floats(value: Any) -> bool:
+    match value:
+        case Decimal():
+            return Decimal(repr(float(value))) == value
+        case dict():
+            return all(map(_fits_floats, value.values()))
+        case list():
+            return all(map(_fits_floats, value))
+        case _:
+            return True
 
 
 def sentence(error: Exception) -> str:
