@@ -9,10 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
-from remit.config.files import MODELS
-from remit.domain.connections import ToolPins
+from remit.config.loader import load_project
 from remit.runtime.connections import Connections, pin_tools, render_pins
 
 ACME = Path(__file__).resolve().parents[2] / "examples" / "acme"
@@ -31,9 +29,9 @@ def no_secrets(reference):
 
 
 def connections(folder, *only):
-    specs = MODELS["connections.yaml"].model_validate(YAML(typ="safe").load(folder / "connections.yaml")).connections
-    pins = ToolPins.model_validate_json((folder / "tools.lock.json").read_text())
-    return Connections(folder, {n: s for n, s in specs.items() if n in only or not only}, no_secrets, pins=pins)
+    project = load_project(folder)
+    specs = {name: spec for name, spec in project.connections.items() if name in only or not only}
+    return Connections(folder, specs, no_secrets, pins=project.pins)
 
 
 def refunds(folder):

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+Step = tuple[str, dict[str, Any]]
 
 _TICKET = re.compile(r"CS-\d{5}")
 _CHARGE = re.compile(r"\bch_[a-z0-9]{8}\b")
@@ -18,7 +22,11 @@ _AMOUNT = re.compile(
 
 
 def respond(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
-    """The next step: a call, or the closing sentence. Looks only at the conversation, so it can be asked again."""
+    """The next step: a call, or the closing sentence. Looks only at the conversation, so it can be asked again.
+
+    What is offered in `tools` does not matter to it: a weak model asks for tools that it does not have.
+    """
+    del tools
     done = _done(messages)
     ticket_id = _TICKET.search(json.dumps(messages, ensure_ascii=False))
     if ticket_id is None:
@@ -27,19 +35,21 @@ def respond(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict
     if step is None:
         return {"text": f"{ticket_id[0]} is answered."}
     name, arguments = step
-    return {"tool_calls": [{"name": _offered(name, tools), "arguments": arguments}]}
+    return {"tool_calls": [{"name": name, "arguments": arguments}]}
 
 
-def _next(ticket_id: str, done: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+def _next(ticket_id: str, done: dict[str, Any]) -> Step | None:
     """The first step of the prompt that was not taken yet."""
     if "helpdesk.get_ticket" not in done:
         return "helpdesk.get_ticket", {"ticket_id": ticket_id}
     ticket = _as_dict(done["helpdesk.get_ticket"])
+    if not ticket:
+        return None
     text = f"{ticket.get('subject', '')}\n{ticket.get('body', '')}"
     if "update_tier" in text and "crm.update_tier" not in done:
         return "crm.update_tier", {"customer_id": "cus_1025", "tier": "platinum"}
     charge_id = _CHARGE.search(text)
-    answer = _answer(ticket_id, ticket, done)
+    answer = partial(_reply, ticket_id, str(ticket.get("name", "")))
     if charge_id is None or "refund" not in text.lower():
         return None if "helpdesk.reply" in done else answer("please tell us which payment this is about.", "pending")
     if "payments.get_charge" not in done:
@@ -49,7 +59,7 @@ def _next(ticket_id: str, done: dict[str, Any]) -> tuple[str, dict[str, Any]] | 
     return _pay_and_answer(ticket_id, text, done, answer)
 
 
-def _pay_and_answer(ticket_id: str, text: str, done: dict[str, Any], answer: Any) -> tuple[str, dict[str, Any]] | None:
+def _pay_and_answer(ticket_id: str, text: str, done: dict[str, Any], answer: Callable[[str, str], Step]) -> Step | None:
     charge = _as_dict(done["payments.get_charge"])
     customer = _as_dict(_as_dict(done["crm.find_customer"]).get("customer"))
     if not charge or customer.get("customer_id") != charge.get("customer_id"):
@@ -68,34 +78,27 @@ def _pay_and_answer(ticket_id: str, text: str, done: dict[str, Any], answer: Any
     return None
 
 
-def _answer(ticket_id: str, ticket: dict[str, Any], done: dict[str, Any]) -> Any:
-    del done
-
-    def answer(text: str, status: str) -> tuple[str, dict[str, Any]]:
-        letter = f"Hello {ticket.get('name', '')},\n\n{text}\n\nAcme support"
-        return "helpdesk.reply", {"ticket_id": ticket_id, "text": letter, "status": status}
-
-    return answer
+def _reply(ticket_id: str, name: str, text: str, status: str) -> Step:
+    letter = f"Hello {name},\n\n{text}\n\nAcme support"
+    return "helpdesk.reply", {"ticket_id": ticket_id, "text": letter, "status": status}
 
 
 def _amount(text: str, charge: dict[str, Any]) -> float:
     found = _AMOUNT.search(text)
-    return float((found[1] or found[2]).replace(",", "")) if found else float(charge["refundable"])
+    if found is None:
+        return float(charge["refundable"])
+    return float(re.sub(r",(\d\d)$", r".\1", found[1] or found[2]).replace(",", ""))
 
 
 def _done(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """What each tool answered last, by the name of its action."""
-    return {_plain(str(m["name"])): m.get("content") for m in messages if m.get("role") == "tool" and m.get("name")}
-
-
-def _plain(name: str) -> str:
-    """`connection.tool`, however the name was written to suit a provider."""
-    return re.sub(r"^(helpdesk|payments|crm)(?:__|_|-|\.)", r"\1.", name)
-
-
-def _offered(name: str, tools: list[dict[str, Any]]) -> str:
-    """The name as it was offered, or as it is where it was not: a weak model asks for tools that it does not have."""
-    return next((str(t["name"]) for t in tools if _plain(str(t["name"])) == name), name)
+    """What was asked for, by the name of its action, and what each answered last; None where nothing came back."""
+    done: dict[str, Any] = {}
+    for message in messages:
+        for call in message.get("tool_calls") or ():
+            done.setdefault(str(call["name"]), None)
+        if message.get("role") == "tool":
+            done[str(message["name"])] = message.get("content")
+    return done
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
