@@ -209,6 +209,9 @@ def test_plans(project):
     assert "s3cret" not in " ".join(made.argv)
     other = plan.make(project, "pay", stdio("python", "x", folder="data/pay"), {}, wall="none", person="ann")
     assert other.folder == project / ".remit/data/pay/people/ann"
+    apart = plan.make(project, "pay", stdio("python", "x"), {}, wall="none", state=project.parent / "state")
+    assert apart.folder == project.parent / "state/connections/pay"
+    assert apart.log.is_relative_to(project.parent / "state")
 
 
 @pytest.mark.parametrize("folder", ["..", "../..", ".", "/etc", "connections/../.."])
@@ -226,8 +229,10 @@ def test_a_program_that_is_not_there(project, program):
 def test_state_and_the_project_itself_are_never_brought_along(project):
     (project / ".remit" / "x.py").write_text("")
     (project / "top.py").write_text("")
-    arguments, code = plan._arguments(project, project / ".remit", (".remit/x.py", ".", "top.py", "servers/raw.py"))
-    assert arguments == [".remit/x.py", ".", str(project / "top.py"), str(project / "servers/raw.py")]
+    (project / "state").mkdir()
+    given = (".remit/x.py", ".", "./state", "top.py", "servers/raw.py")
+    arguments, code = plan._arguments(project, (project / ".remit", project / "state"), given)
+    assert arguments == [".remit/x.py", ".", "./state", str(project / "top.py"), str(project / "servers/raw.py")]
     assert code == [project / "top.py", project / "servers"]
 
 

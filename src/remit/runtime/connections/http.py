@@ -35,7 +35,7 @@ _CONNECT_SECONDS = 5.0
 _NOTE_SECONDS = 5.0
 _LONGEST_BODY = 256_000_000
 _LISTEN_AGAIN_SECONDS = (1.0, 5.0, 30.0)
-_PLAIN = re.compile(r"[!-~]([ -~]*[!-~])?")
+_PLAIN = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 _NOT_TAKEN = {400, 401, 403, 404, 405, 406, 410, 411, 413, 414, 415, 421, 422, 426, 429, 431, 451}
 """Statuses by which a server, or what stands before it, says that it did not take the request."""
 

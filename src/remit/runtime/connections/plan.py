@@ -57,7 +57,7 @@ def make(
         needed.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = {"PATH": SEARCH_PATH, "HOME": str(folder), **env}  # many libraries fail to load without a home
     program = _program(root, spec.command[0], environment["PATH"])
-    arguments, code = _arguments(root, root / ".remit", spec.command[1:])
+    arguments, code = _arguments(root, (root / ".remit", state), spec.command[1:])
     reading = [*paths.system(), *paths.python(), *code, *_around(program)]
     network = bool(spec.hosts)
     if network:
@@ -116,18 +116,18 @@ def _around(program: str) -> list[Path]:
     return [real]
 
 
-def _arguments(root: Path, hidden: Path, given: tuple[str, ...]) -> tuple[list[str], list[Path]]:
+def _arguments(root: Path, hidden: tuple[Path, ...], given: tuple[str, ...]) -> tuple[list[str], list[Path]]:
     """The arguments with the project's own paths made absolute, and what of the project may be read because of them.
 
     A script brings the folder that it stands in, so that it can import its neighbours; one that stands directly in the
-    project folder brings only itself. Nothing below `.remit/` is ever brought.
+    project folder brings only itself. Nothing below the `hidden` folders is ever brought.
     """
     arguments: list[str] = []
     code: list[Path] = []
     for argument in given:
         path = (root / argument).resolve()
         looks_like_path = not argument.startswith("-") and ("/" in argument or "." in argument)
-        inside = path.is_relative_to(root) and not path.is_relative_to(hidden) and path != root
+        inside = path.is_relative_to(root) and path != root and not any(map(path.is_relative_to, hidden))
         if not (looks_like_path and inside and path.exists()):
             arguments.append(argument)
             continue

@@ -236,7 +236,8 @@ class Connections:
         scrubber = Scrubber(secrets)
         if isinstance(spec, HttpConnection):
             return HttpWire(spec.url, values, changed, limit), scrubber
-        made = plan.make(self._project, name, spec, values, wall=choose(self._isolation), person=person, state=self._state)
+        wall = choose(self._isolation)
+        made = plan.make(self._project, name, spec, values, wall=wall, person=person, state=self._state)
         return await StdioWire.start(made, changed, scrubber, limit), scrubber
 
     def _resolve(self, name: str, declared: Mapping[str, str], person: str | None) -> tuple[dict[str, str], list[str]]:
@@ -248,7 +249,7 @@ class Connections:
                 values[key] = value
                 continue
             if person is not None:
-                value = value.replace("{person}", person)  # noqa: PLW2901 - the same reference, completed
+                value = value.replace("{person}", person)  # noqa: PLW2901 - the same one, completed
             secret = self._secrets(value)
             if "\0" in secret:
                 raise ConfigurationError(f"the secret for {key} of connection {name} holds a zero byte")

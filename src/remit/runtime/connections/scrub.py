@@ -7,6 +7,7 @@ against one that means to give it away: that server holds the secret already.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from decimal import Decimal
@@ -62,8 +63,7 @@ def _forms(secret: str) -> Iterable[str]:
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
         yield part
-        yield quote(raw, safe="")
-        yield quote_plus(raw)
-        yield part.encode("unicode_escape").decode("ascii")
+        yield from (quote(raw), quote(raw, safe=""), quote_plus(raw))
+        yield from (json.dumps(part)[1:-1], json.dumps(part, ensure_ascii=False)[1:-1], repr(raw)[2:-1])
         for encoded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
             yield from (encoded.decode("ascii"), encoded.decode("ascii").rstrip("="))
