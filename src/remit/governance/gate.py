@@ -105,6 +105,19 @@ class Gate:
                 case _:
                     return self._decision(request, intent, judged, answer, deadline=started)
 
+    async def refuse(self, run: Run, call: Call, code: str, text: str) -> Decision:
+        """Write down an attempt that never was a call, as refused."""
+        governance = self._source.current()
+        judged = Judgement(Verdict("forbid", (Reason(code, text),), ()), None, None)
+        request = Request(run, call, Usage())
+        intent = self._intent(governance, request, judged, secrets.token_hex(8))
+        answer = await self._ledger.admit(intent)
+        if answer.answer == "stale":
+            await self._source.refresh()
+            run.labels = run.labels if answer.labels is None else frozenset(answer.labels)
+            return await self.refuse(run, call, code, text)
+        return self._decision(request, intent, judged, answer, deadline=0.0)
+
     async def keep(self, run: Run, call: Call, item: NewItem | None = None) -> Decision | None:
         """Write down something that changes nothing in the world: a value, or with `item` a question to a person.
 
@@ -212,6 +225,7 @@ class Gate:
         match answer.answer:
             case "cleared":
                 request.run.labels |= frozenset(intent.adds)
+                request.run.move(intent.action, judged.moved)
                 clearance = Clearance(
                     action_id=intent.id,
                     action=intent.action,
@@ -251,9 +265,7 @@ class Gate:
         governance = self._source.current()
         action_type = governance.action_type(call.action)
         version = governance.agent(run.actor.agent)
-        run.usd_micros += outcome.usd_micros
-        run.tokens += outcome.input_tokens + outcome.output_tokens
-        run.calls += call.mode == "tool"
+        run.book(Usage(outcome.usd_micros, outcome.input_tokens + outcome.output_tokens, 1))
         told: tuple[str, ...] = ()
         if action_type is not None and action_type.raci is not None and action_type.effect is Effect.WRITE:
             told = items.people(governance, action_type.raci.informed)

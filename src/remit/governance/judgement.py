@@ -7,8 +7,9 @@ function of the request and of one immutable snapshot, and an error inside a che
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from remit.domain import canonical
@@ -41,6 +42,27 @@ class Run:
     usd_micros: int = 0
     tokens: int = 0
     calls: int = 0
+    today: Usage | None = None
+    """What the agent has used today; None where no day budget counts it."""
+    moved_today: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    """Action type and currency to the money moved today, where a day cap counts it."""
+
+    def book(self, usage: Usage) -> None:
+        """Count what an action has used."""
+        self.usd_micros += usage.usd_micros
+        self.tokens += usage.tokens
+        self.calls += usage.calls
+        if self.today is not None:
+            self.today = Usage(
+                self.today.usd_micros + usage.usd_micros,
+                self.today.tokens + usage.tokens,
+                self.today.calls + usage.calls,
+            )
+
+    def move(self, action: str, moved: limits.MoneyMoved | None) -> None:
+        """Count money that an action was cleared to move."""
+        if moved is not None and (action, moved.currency) in self.moved_today:
+            self.moved_today[action, moved.currency] += moved.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +124,33 @@ def judge(governance: Governance, request: Request, *, changed: bool, now: datet
         over = limits.over_each_cap(action_type, moved) if moved is not None else None
         if over is not None:
             return Judgement(_refused(over), action_type, agent)
-        return replace(_by_policy(governance, request, action_type, agent, now), moved=moved)
+        return _by_policy(governance, request, action_type, agent, moved, now)
     except Exception:
         log.exception("a check of %s failed, so it is refused", request.call.action)
         return Judgement(_refused(_CHECK_FAILED), action_type, agent)
 
 
 def _by_policy(
-    governance: Governance, request: Request, action_type: ActionType, agent: AgentSpec, now: datetime
+    governance: Governance,
+    request: Request,
+    action_type: ActionType,
+    agent: AgentSpec,
+    moved: limits.MoneyMoved | None,
+    now: datetime,
 ) -> Judgement:
     """4 policy and 5 approval: judged without approvals first, and with those that still hold if some are needed."""
-    question = _question(request, agent)
+    question = _question(request, agent, moved)
     verdict = _with_duplicate(governance.policy.judge(question), request.duplicate_of)
     if verdict.kind != "needs_approval":
-        return Judgement(verdict, action_type, agent)
+        return Judgement(verdict, action_type, agent, moved=moved)
     approved = _approved(governance, request, action_type, agent, verdict, now)
     if not approved.issuperset(verdict.roles):
-        return Judgement(verdict, action_type, agent)
+        return Judgement(verdict, action_type, agent, moved=moved)
     permit = governance.policy.judge(question, approved=approved)
     if permit.kind != "permit":
-        return Judgement(permit, action_type, agent)
+        return Judgement(permit, action_type, agent, moved=moved)
     permit = replace(permit, determining_digest=verdict.determining_digest)
-    return Judgement(permit, action_type, agent, approved_roles=tuple(sorted(verdict.roles)))
+    return Judgement(permit, action_type, agent, approved_roles=tuple(sorted(verdict.roles)), moved=moved)
 
 
 def _approved(
@@ -154,7 +181,7 @@ def _approved(
     return frozenset(a.role for a in request.approvals if a.role in roles and a.person in still[a.role])
 
 
-def _question(request: Request, agent: AgentSpec) -> PolicyQuestion:
+def _question(request: Request, agent: AgentSpec, moved: limits.MoneyMoved | None) -> PolicyQuestion:
     run = request.run
     return PolicyQuestion(
         agent=run.actor.agent,
@@ -170,6 +197,8 @@ def _question(request: Request, agent: AgentSpec) -> PolicyQuestion:
         workflow=run.workflow or "",
         workspace=run.workspace,
         trigger=run.trigger,
+        today=run.today,
+        moved_today=run.moved_today.get((request.call.action, moved.currency)) if moved is not None else None,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,6 @@ from remit.domain.budgets import Usage, micros
 from remit.domain.decisions import (
     ActionStatus,
     Call,
-    Clearance,
     Forbid,
     Halted,
     InFlight,
@@ -143,13 +143,16 @@ class TurnRoad:
     ) -> Performed:
         """Ask a person. The turn waits as rows until somebody has answered."""
         args = canonical.normalise(
-            {"text": question.text, "schema": question.schema, "to": question.to, "context": question.context,
-             "confidence": question.confidence},
+            {
+                "text": question.text,
+                "schema": question.schema,
+                "to": question.to,
+                "context": question.context,
+                "confidence": question.confidence,
+            },
             what="question",
         )
-        call = Call(
-            self._run.turn_id, key, ASK, args, "ask", delivered=delivered, asker_digest=asker_digest
-        )
+        call = Call(self._run.turn_id, key, ASK, args, "ask", delivered=delivered, asker_digest=asker_digest)
         row = self._known(call)
         if row is not None:
             if row.status.settled:
@@ -172,9 +175,7 @@ class TurnRoad:
                 raise ProgramDiverged(f"at {key} this turn asked for {row.action} before and now keeps a value")
             return row.result["value"]
         kept = canonical.normalise({"kind": kind, "value": value}, what=f"value of {kind}")
-        call = Call(
-            self._run.turn_id, key, NOTE, kept, "note", delivered=delivered, asker_digest=asker_digest
-        )
+        call = Call(self._run.turn_id, key, NOTE, kept, "note", delivered=delivered, asker_digest=asker_digest)
         self._must_go_on(await self._gate.keep(self._run, call))
         return kept["value"]
 
@@ -222,20 +223,23 @@ class TurnRoad:
     async def _carry_out(self, prepared: Prepared, request: Request, permit: Permit) -> Performed:
         """Execute what was cleared, repeat it where that is safe, settle it."""
         outcome = await self._attempts.execute(prepared, request, permit)
-        if isinstance(outcome, Halted):
-            self._must_go_on(outcome)
-            raise AssertionError("a halted run does not go on")
-        return await self._settle(prepared.call, permit.clearance, outcome)
+        return await self._settle(prepared, permit.clearance.action_id, outcome)
 
-    async def _settle(self, call: Call, clearance: Clearance, outcome: Outcome) -> Performed:
+    async def _settle(self, prepared: Prepared, action_id: str, outcome: Outcome) -> Performed:
+        call = prepared.call
+        if call.mode == "model" and outcome.status == "unknown":
+            # It may have been billed: everything that was reserved is booked, and the model may be asked anew.
+            outcome = replace(
+                outcome, status="failed", usd_micros=prepared.usage.usd_micros, input_tokens=prepared.usage.tokens
+            )
         # Nothing may stop what is known from being written: not the end of the run, not a cancelled task.
-        settling = asyncio.create_task(self._gate.settle(self._run, call, clearance.action_id, outcome))
+        settling = asyncio.create_task(self._gate.settle(self._run, call, action_id, outcome))
         settled = await asyncio.shield(settling)
         passing("settle:after")
         if outcome.status == "unknown":
             raise TurnSuspendedError("reconciliation")
         status = ActionStatus(outcome.status)
-        return Performed(clearance.action_id, status, outcome.result, outcome.error, at=settled.at)
+        return Performed(action_id, status, outcome.result, outcome.error, at=settled.at)
 
     async def _recover(self, prepared: Prepared, row: LedgerRow) -> Performed:
         """An earlier run was let through and its outcome is not known: wait it out, then repeat, look up or ask."""
@@ -248,8 +252,7 @@ class TurnRoad:
         found = await self._attempts.look_up(self, prepared.call, row)
         if found is None:
             return await self._admit(prepared, request)
-        clearance = self._attempts.past_clearance(prepared.call, row)
-        return await self._settle(prepared.call, clearance, found)
+        return await self._settle(prepared, row.id, found)
 
     # -- helpers -------------------------------------------------------------------------------------------------
 

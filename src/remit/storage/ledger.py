@@ -117,9 +117,10 @@ class Ledger:
 
 
 _TURN = """
-select a.id, a.turn_id, a.session_id, a.key, a.mode, a.action, a.asked_digest, a.args_digest, a.asker_digest, a.status, a.reasons,
-       a.policy_ids, a.roles, a.attempt, a.first_cleared_at, a.settled_at, a.item_id, a.delivered, a.error, a.usd_micros,
-       a.input_tokens, a.output_tokens, a.override, extract(epoch from a.expires_at - clock_timestamp()) as expires_in,
+select a.id, a.turn_id, a.session_id, a.key, a.mode, a.action, a.asked_digest, a.args_digest, a.asker_digest,
+       a.status, a.reasons, a.policy_ids, a.roles, a.attempt, a.first_cleared_at, a.settled_at, a.item_id, a.delivered,
+       a.error, a.usd_micros, a.input_tokens, a.output_tokens, a.override,
+       extract(epoch from a.expires_at - clock_timestamp()) as expires_in,
        r.body as result, e.body as edited,
        coalesce(i.status = 'open', false) as item_open
 from remit.actions a

@@ -49,3 +49,26 @@ def _upgrade(db: psycopg.Connection, revision: str) -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
         connection.commit()
+
+
+def prepared_for(url: str, component: str) -> str | None:
+    """The version that last prepared a component of this database; None if it never was."""
+    try:
+        with psycopg.connect(url) as db:
+            row = db.execute("select version from remit.prepared where component = %s", (component,)).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(f"the database does not answer: {error}") from error
+    return row[0] if row is not None else None
+
+
+def mark_prepared(url: str, component: str, version: str) -> None:
+    """Write down, as the owner, which version prepared a component."""
+    with psycopg.connect(url) as db:
+        db.execute(
+            "insert into remit.prepared values (%s, %s) on conflict (component) do update set version = %s",
+            (component, version, version),
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -12,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from remit.domain import canonical, ids
 from remit.domain.records import Tag
-from remit.domain.sessions import Session, SessionStatus, TurnStatus, check_move
+from remit.domain.sessions import Session, SessionStatus, check_move
 from remit.errors import NotFound
 from remit.storage.database import safe_json, safe_text
 from remit.storage.ledger import payload_id
@@ -38,31 +37,6 @@ class NewSession:
     assisted: bool
     input: Any
     parent_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedRun:
-    """A run that has proved that it owns its turn: everything it needs to begin."""
-
-    session_id: str
-    turn_id: str
-    epoch: int
-    agent: str
-    agent_version: str
-    workspace: str
-    workflow: str | None
-    principal: str
-    on_behalf_of: str | None
-    assisted: bool
-    trigger: str
-    labels: frozenset[str]
-    message_id: str
-    started_at: datetime
-    failures: int
-    loop_allowance: int
-    usd_micros: int
-    tokens: int
-    calls: int
 
 
 def record(
@@ -130,7 +104,9 @@ def create(db: Db, new: NewSession) -> tuple[str, str]:
     return session_id, turn_id
 
 
-def add_turn(db: Db, session_id: str, author: str, agent: str, version: str, contents: Any) -> tuple[str, str]:
+def add_turn(
+    db: Db, session_id: str, author: str, agent: str, version: str, contents: Any, *, kind: str = "agent"
+) -> tuple[str, str]:
     """Write a message and the turn that answers it. Returns (turn id, digest of the contents)."""
     message_id, turn_id = ids.new_id("msg"), ids.new_id("turn")
     payload = payload_id(message_id, "m")
@@ -140,145 +116,11 @@ def add_turn(db: Db, session_id: str, author: str, agent: str, version: str, con
         (message_id, session_id, author, agent, payload),
     )
     db.execute(
-        """insert into remit.turns (id, session_id, message_id, agent, agent_version, status)
-           values (%s, %s, %s, %s, %s, 'queued')""",
-        (turn_id, session_id, message_id, agent, version),
+        """insert into remit.turns (id, session_id, message_id, agent, agent_version, kind, status)
+           values (%s, %s, %s, %s, %s, %s, 'queued')""",
+        (turn_id, session_id, message_id, agent, version, kind),
     )
     return turn_id, digest
-
-
-def ask_for_run(db: Db, turn_id: str) -> int:
-    """Count one more run of a turn and mark it queued. Returns the run's number; the caller enqueues it."""
-    row = db.execute(
-        """update remit.turns set run = run + 1, status = 'queued', waiting_for = '', resume_at = null
-           where id = %s and status in ('queued', 'running', 'waiting') returning run, session_id""",
-        (turn_id,),
-    ).fetchone()
-    if row is None:
-        raise NotFound(f"no open turn {turn_id}")
-    db.execute(
-        "update remit.sessions set status = 'running', reason = '', updated_at = clock_timestamp() "
-        "where id = %s and status = 'waiting'",
-        (row["session_id"],),
-    )
-    return int(row["run"])
-
-
-_OWN = """
-with mine as (
-    select 1 from dbos.workflow_status w, remit.executors e
-    where w.workflow_uuid = %(workflow)s and w.status = 'PENDING' and w.executor_id = %(executor)s
-      and e.id = %(executor)s and e.expires_at > clock_timestamp()
-    for share of w
-), turn as (
-    update remit.turns t set status = 'running', started_at = coalesce(started_at, clock_timestamp()),
-                             failures = failures + 1
-    from mine where t.id = %(turn)s and t.status in ('queued', 'running', 'waiting') returning t.*
-), session as (
-    update remit.sessions s set epoch = epoch + 1, executor = %(executor)s, running_turn = turn.id
-    from turn where s.id = turn.session_id and s.status = 'running' returning s.*
-)
-select s.id as session_id, t.id as turn_id, s.epoch, t.agent, t.agent_version, s.workspace, s.workflow, s.principal,
-       s.on_behalf_of, s.assisted, s.trigger, s.labels, t.message_id, t.started_at, t.failures, t.loop_allowance,
-       coalesce(x.usd, 0) as usd_micros, coalesce(x.tokens, 0) as tokens, coalesce(x.calls, 0) as calls
-from session s, turn t
-left join lateral (
-    select sum(a.usd_micros)::bigint as usd, sum(a.input_tokens + a.output_tokens)::bigint as tokens,
-           count(*) filter (where a.mode = 'tool' and a.attempt > 0) as calls
-    from remit.turns o join remit.actions a on a.turn_id = o.id where o.session_id = t.session_id) x on true
-"""
-
-
-def begin_run(db: Db, *, workflow_id: str, turn_id: str, executor: str) -> OwnedRun | None:
-    """Take the next epoch, in the transaction that proves ownership; None if this run is not the owner.
-
-    The proof: the engine's row is pending with this executor, and this executor's lease is live. The turn's failure
-    count is raised now and reset when the run ends, so that a run that kills its worker has been counted.
-    """
-    row = db.execute(_OWN, {"workflow": workflow_id, "turn": turn_id, "executor": executor}).fetchone()
-    return OwnedRun(**{**row, "labels": frozenset(row["labels"])}) if row is not None else None
-
-
-def end_run(
-    db: Db,
-    owned: OwnedRun,
-    run: int,
-    status: TurnStatus,
-    *,
-    waiting_for: str = "",
-    resume_at: datetime | None = None,
-    output: Any = None,
-    error: str | None = None,
-) -> bool:
-    """Write how a run ended, unless a newer run has taken over. Returns False in that case.
-
-    A turn that waits stays queued if another run was asked for meanwhile: an answer can arrive before its turn has
-    finished asking.
-    """
-    session = db.execute(
-        "select status, epoch from remit.sessions where id = %s for update", (owned.session_id,)
-    ).fetchone()
-    if session is None or session["epoch"] != owned.epoch:
-        return False
-    digest = None
-    if status is TurnStatus.FINISHED:
-        digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
-    settled = status is not TurnStatus.WAITING
-    db.execute(
-        """update remit.turns set
-               status = case when %(status)s = 'waiting' and run > %(run)s then 'queued' else %(status)s end,
-               waiting_for = %(waiting_for)s, resume_at = %(resume_at)s, failures = 0, error = %(error)s,
-               output = case when %(status)s = 'finished' then %(output)s end,
-               finished_at = case when %(settled)s then clock_timestamp() end
-           where id = %(turn)s and status not in ('cancelled')""",
-        {
-            "status": status.value,
-            "run": run,
-            "waiting_for": waiting_for,
-            "resume_at": resume_at,
-            "error": safe_text(error, 4_000) if error else None,
-            "output": payload_id(owned.turn_id, "o"),
-            "settled": settled,
-            "turn": owned.turn_id,
-        },
-    )
-    _settle_session(db, owned.session_id, SessionStatus(session["status"]), error or waiting_for)
-    tag = {
-        TurnStatus.WAITING: Tag.TURN_WAITING,
-        TurnStatus.FINISHED: Tag.TURN_FINISHED,
-        TurnStatus.FAILED: Tag.TURN_FAILED,
-    }.get(status)
-    if tag is not None:
-        record(
-            db,
-            tag,
-            session=owned.session_id,
-            turn=owned.turn_id,
-            run=run,
-            epoch=owned.epoch,
-            waiting_for=waiting_for,
-            output=digest,
-        )
-    return True
-
-
-def _settle_session(db: Db, session_id: str, now: SessionStatus, reason: str) -> None:
-    """Bring a session's status in line with its turns, unless a person has set it aside."""
-    if now not in {SessionStatus.RUNNING, SessionStatus.WAITING}:
-        return
-    rows = db.execute("select status from remit.turns where session_id = %s order by id", (session_id,)).fetchall()
-    open_ = {row["status"] for row in rows} & {"queued", "running", "waiting"}
-    if open_ & {"queued", "running"}:
-        status = SessionStatus.RUNNING
-    elif open_:
-        status = SessionStatus.WAITING
-    else:
-        status = SessionStatus.FAILED if rows[-1]["status"] == "failed" else SessionStatus.FINISHED
-    db.execute(
-        "update remit.sessions set status = %s, reason = %s, running_turn = null, updated_at = clock_timestamp() "
-        "where id = %s",
-        (status.value, safe_text(reason, 500), session_id),
-    )
 
 
 def move(db: Db, session_id: str, new: SessionStatus, tag: Tag, *, by: str, reason: str) -> SessionStatus:
@@ -316,6 +158,26 @@ def cancel(db: Db, session_id: str, *, by: str, reason: str) -> None:
     ).fetchall()
     for row in rows:
         record(db, Tag.ITEM_WITHDRAWN, session=session_id, item=row["id"], why="session cancelled")
+
+
+def reopen(db: Db, session_id: str) -> None:
+    """A message makes a session run again, also one that had finished or failed."""
+    db.execute(
+        """update remit.sessions set status = 'running', reason = '', updated_at = clock_timestamp()
+           where id = %s and status in ('waiting', 'finished', 'failed')""",
+        (session_id,),
+    )
+
+
+def open_turns(db: Db, session_id: str) -> list[str]:
+    """Turns that need a run once a paused session goes on: those that wait for nobody and nothing else."""
+    rows = db.execute(
+        """select id from remit.turns where session_id = %s
+             and (status in ('queued', 'running') or (status = 'waiting' and waiting_for in ('pause', 'stop', '')))
+           order by id""",
+        (session_id,),
+    ).fetchall()
+    return [row["id"] for row in rows]
 
 
 def unblock(db: Db, turn_id: str, budgets: tuple[str, ...], *, by: str) -> None:
@@ -356,6 +218,32 @@ def listing(
         {"status": status, "agent": agent, "workspace": workspace, "before": before, "limit": limit},
     ).fetchall()
     return [_session(row) for row in rows]
+
+
+def message_of(db: Db, message_id: str) -> Any:
+    """What a message says."""
+    return get_payload(db, payload_id(message_id, "m"))
+
+
+def author_of(db: Db, message_id: str) -> str:
+    """Who wrote a message."""
+    row = db.execute("select author from remit.messages where id = %s", (message_id,)).fetchone()
+    return row["author"] if row is not None else ""
+
+
+def keep_history(db: Db, session_id: str, turn_id: str, messages: list[Any]) -> None:
+    """Keep what a model agent's turn said and heard, for the session's later turns."""
+    put_payload(db, payload_id(turn_id, "h"), session_id, "history", messages)
+
+
+def history(db: Db, session_id: str, before_turn: str) -> list[Any]:
+    """The messages of a session's earlier turns, oldest first."""
+    rows = db.execute(
+        "select id from remit.turns where session_id = %s and id < %s and kind = 'agent' order by id",
+        (session_id, before_turn),
+    ).fetchall()
+    kept = (get_payload(db, payload_id(row["id"], "h")) for row in rows)
+    return [message for messages in kept if messages for message in messages]
 
 
 def turns(db: Db, session_id: str) -> list[dict[str, Any]]:

@@ -404,8 +404,8 @@ begin
                 tokens_spent = b.tokens_spent + case when r.cap then 0 else v_tokens end,
                 calls_spent = b.calls_spent + r.calls,
                 blocked = b.blocked or (not r.cap and (
-                    b.usd_reserved - r.usd + b.usd_spent + v_usd > b.usd_limit
-                    or b.tokens_reserved - r.tokens + b.tokens_spent + v_tokens > b.tokens_limit))
+                    coalesce(b.usd_reserved - r.usd + b.usd_spent + v_usd > b.usd_limit, false)
+                    or coalesce(b.tokens_reserved - r.tokens + b.tokens_spent + v_tokens > b.tokens_limit, false)))
             from r where b.id = r.id
             returning b.id, not r.cap and (v_usd > r.usd or v_tokens > r.tokens) as overrun
         ) select array_agg(id) into v_overrun from done where overrun;

@@ -36,6 +36,11 @@ create table remit.governance (
 );
 insert into remit.governance default values;
 
+-- Which release prepared this database, so that every command need not look again.
+create table remit.prepared (
+    component text primary key,
+    version   text not null
+);
 create table remit.stops (
     id          text primary key,
     scope       text not null check (scope in ('all', 'workspace', 'agent', 'action')),

@@ -1,0 +1,162 @@
+"""Puts the parts together. The only place that picks implementations; surfaces get their services from here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version as installed
+from pathlib import Path
+
+from remit import __version__
+from remit.config.reading import read_files
+from remit.config.secrets import SecretResolver
+from remit.config.settings import Settings
+from remit.domain.project import RemitToml
+from remit.errors import ConfigurationError, ProjectInvalid
+from remit.governance.deployments import Deployments
+from remit.governance.gate import Gate
+from remit.governance.places import parse_place
+from remit.governance.sealer import Sealer, ensure_sealer_key
+from remit.runtime import engine
+from remit.runtime.attempts import Attempts
+from remit.runtime.engine import Enqueuer
+from remit.runtime.programs import ProgramHost
+from remit.runtime.sessions import Sessions
+from remit.runtime.surroundings import Surroundings
+from remit.runtime.turns import TurnRunner
+from remit.runtime.worker import Worker, executor_id
+from remit.storage import inbox, migrate
+from remit.storage.ledger import Ledger
+from remit.storage.resolve import DatabaseHandle, resolve_database
+
+
+@dataclass
+class Services:
+    """Everything that a surface needs of one project, made when it is first asked for."""
+
+    settings: Settings
+    folder: Path
+    declared: RemitToml
+    database: DatabaseHandle
+
+    @property
+    def state(self) -> Path:
+        """The project's own folder for what does not belong into git."""
+        return self.folder / ".remit"
+
+    @property
+    def url(self) -> str:
+        """The database as the application's role."""
+        return self.database.url("app")
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """What is deployed, verified against the keys in this folder's remit.toml."""
+        return Deployments(self.url, self.declared.deploy.keys)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The verbs of sessions, people and stops."""
+        return Sessions(self.url, self.deployments, self._enqueuer)
+
+    @cached_property
+    def _enqueuer(self) -> Enqueuer:
+        return Enqueuer(self.url)
+
+    def sealer(self) -> Sealer:
+        """The sealer of this project's record."""
+        places = [parse_place(text, self.folder) for text in self.declared.audit.checkpoints]
+        return Sealer(self.database.url("sealer"), ensure_sealer_key(self.state), places=places)
+
+    async def work(self, stopping: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
+        """Be a worker and a sealer until told to stop."""
+        executor = executor_id()
+        ledger = Ledger(self.url, executor)
+        surroundings = Surroundings(self.state, self.deployments, self._secret)
+        gate = Gate(ledger, self.deployments, clearance=self.settings.clearance, tool_changed=surroundings.tool_changed)
+        attempts = Attempts(gate, self.deployments, surroundings.connections, self._show)
+        programs = ProgramHost(
+            self.declared.programs.isolation, self.declared.programs.memory_mb, self.declared.programs.cpu_seconds
+        )
+        turns = TurnRunner(self.url, executor, self.deployments, ledger, gate, attempts, programs, surroundings)
+        sealer = self.sealer()
+
+        async def seal(stop: asyncio.Event) -> None:
+            await sealer.run(stop, self.settings.seal_every)
+
+        worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=(seal,))
+        try:
+            await worker.run(stopping, ready)
+        finally:
+            await programs.close()
+            await surroundings.close()
+            await ledger.close()
+
+    def close(self) -> None:
+        """Let go of connections and of the database."""
+        if "_enqueuer" in self.__dict__:
+            self._enqueuer.close()
+        self.database.close()
+
+    def _secret(self, reference: str) -> str:
+        return SecretResolver(self.folder).resolve(reference).reveal()
+
+    def _show(self, item_id: str, detail: dict[str, object]) -> None:
+        with self.sessions.transaction() as db:
+            inbox.amend(db, item_id, detail)
+
+
+@contextmanager
+def open_services(folder: Path, settings: Settings | None = None) -> Iterator[Services]:
+    """Open a project's services: its database is started and prepared if need be.
+
+    Raises ConfigurationError if this is no project, DatabaseUnavailable if there is no database to be had.
+    """
+    settings = settings or Settings()
+    declared = read_settings(folder)
+    database = resolve_database(settings, folder, declared.database.url)
+    try:
+        prepare(database)
+        services = Services(settings, folder.resolve(), declared, database)
+        try:
+            yield services
+        finally:
+            services.close()
+    finally:
+        database.close()
+
+
+def read_settings(folder: Path) -> RemitToml:
+    """The project's remit.toml. Raises ConfigurationError if there is none, ProjectInvalid if it is wrong."""
+    file = folder / "remit.toml"
+    if not file.is_file():
+        raise ConfigurationError(
+            f"{folder.resolve()} is not a Remit project: there is no remit.toml",
+            advice="Go to a project's folder, give one, or make one with `remit init DIR`.",
+        )
+    loaded = read_files({file.name: file.read_bytes()})
+    problems = [p for p in loaded.problems if p.file == file.name and p.severity == "error"]
+    if problems:
+        raise ProjectInvalid(problems)
+    return loaded.project.settings
+
+
+def prepare(database: DatabaseHandle) -> None:
+    """Bring the database to this release's tables, unless that was done already."""
+    wanted = f"{__version__}/{_schema_digest()}/{installed('dbos')}"
+    if migrate.prepared_for(database.url("app"), "remit") == wanted:
+        return
+    owner = database.url("owner")
+    migrate.migrate(owner)
+    engine.migrate(owner)
+    migrate.mark_prepared(owner, "remit", wanted)
+
+
+def _schema_digest() -> str:
+    versions = Path(migrate.__file__).with_name("migrations") / "versions"
+    names = sorted(path.name for path in versions.glob("*.py"))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]

@@ -1,0 +1,241 @@
+"""Sessions' verbs: start, say, pause, resume, cancel, decide, stop, release. Each is one transaction.
+
+Whatever makes work go on enqueues the run in the same transaction, so that nothing is lost between saying and doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from remit.domain import canonical
+from remit.domain.agents import AgentVersion
+from remit.domain.inbox import InboxItem
+from remit.domain.records import Tag
+from remit.domain.sessions import SessionStatus
+from remit.domain.stops import Stop, StopScope
+from remit.errors import Conflict, InvalidInput, NotEntitled, NotFound
+from remit.governance.deployments import Deployments
+from remit.governance.desk import Decider, Desk
+from remit.runtime.engine import Enqueuer
+from remit.storage import actions, executors, runs, sessions, stops
+from remit.storage.database import connect
+from remit.storage.sessions import Db
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a session is started with."""
+
+    agent: str
+    input: Any
+    principal: str
+    trigger: str = "person"
+    request_id: str | None = None
+    title: str = ""
+    on_behalf_of: str | None = None
+    simulated: bool = False
+
+
+class Sessions:
+    """The verbs, for surfaces and workers."""
+
+    def __init__(self, url: str, deployments: Deployments, enqueuer: Enqueuer) -> None:
+        self._url = url
+        self._deployments = deployments
+        self._enqueuer = enqueuer
+
+    @contextmanager
+    def transaction(self) -> Iterator[Db]:
+        """A transaction on the database; commits at the end."""
+        with connect(self._url) as db:
+            yield db
+
+    # -- work ----------------------------------------------------------------------------------------------------
+
+    def start(self, start: Start) -> str:
+        """Start a session and return its id. Raises NotFound, InvalidInput or NotEntitled."""
+        version = self._agent(start.agent)
+        given = _checked_input(version, start.input)
+        assisted = version.spec.layer == "assisted"
+        behalf = start.on_behalf_of or (start.principal.removeprefix("person:") if assisted else None)
+        with self.transaction() as db:
+            session_id, turn_id = sessions.create(
+                db,
+                sessions.NewSession(
+                    agent=start.agent,
+                    agent_version=version.digest,
+                    workspace=version.spec.workspace,
+                    workflow=version.spec.workflow,
+                    principal=start.principal,
+                    on_behalf_of=behalf,
+                    trigger=start.trigger,
+                    request_id=start.request_id,
+                    title=start.title,
+                    simulated=start.simulated,
+                    assisted=assisted,
+                    input=given,
+                ),
+            )
+            self.resume_turn(db, turn_id)
+        return session_id
+
+    def message(self, session_id: str, author: str, contents: Any) -> str:
+        """Say something in a session: a new turn of its agent, in the version that the session began with."""
+        with self.transaction() as db:
+            session = sessions.get(db, session_id)
+            if session.status in {SessionStatus.CANCELLED, SessionStatus.PAUSED}:
+                raise Conflict(f"session {session_id} is {session.status}")
+            turn_id, digest = sessions.add_turn(
+                db, session_id, author, session.agent, session.agent_version, canonical.normalise(contents)
+            )
+            sessions.record(db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, message=digest)
+            sessions.reopen(db, session_id)
+            self.resume_turn(db, turn_id)
+        return turn_id
+
+    def undo(self, action_id: str, author: str, reason: str) -> str:
+        """Take an action back by the call that its type declares. Returns the id of the turn that does it.
+
+        Raises Conflict where the action did not succeed, was undone already, or is irreversible.
+        """
+        with self.transaction() as db:
+            action = actions.get(db, action_id)
+            action_type = self._deployments.current().action_type(action["action"])
+            if action["status"] != "succeeded" or action["undone_by"] is not None:
+                raise Conflict(f"action {action_id} is {'undone already' if action['undone_by'] else action['status']}")
+            if action_type is None or action_type.undo is None:
+                raise Conflict(
+                    f"{action['action']} is irreversible: its action type declares no undo",
+                    advice="Mend it in the other system by hand, and say so in an incident.",
+                )
+            session = sessions.get(db, action["session_id"])
+            turn_id, digest = sessions.add_turn(
+                db,
+                session.id,
+                author,
+                session.agent,
+                session.agent_version,
+                {"undo": action_id, "reason": reason},
+                kind="undo",
+            )
+            sessions.record(db, Tag.SESSION_MESSAGE, session=session.id, turn=turn_id, by=author, message=digest)
+            sessions.reopen(db, session.id)
+            self.resume_turn(db, turn_id)
+        return turn_id
+
+    def pause(self, session_id: str, by: str, reason: str) -> None:
+        """Set a session aside: its run ends between two actions; what is under way settles."""
+        with self.transaction() as db:
+            sessions.move(db, session_id, SessionStatus.PAUSED, Tag.SESSION_PAUSED, by=by, reason=reason)
+
+    def resume(self, session_id: str, by: str, reason: str) -> None:
+        """Take a paused session up again."""
+        with self.transaction() as db:
+            sessions.move(db, session_id, SessionStatus.RUNNING, Tag.SESSION_RESUMED, by=by, reason=reason)
+            for turn_id in sessions.open_turns(db, session_id):
+                self.resume_turn(db, turn_id)
+
+    def cancel(self, session_id: str, by: str, reason: str) -> None:
+        """End a session for good."""
+        with self.transaction() as db:
+            sessions.cancel(db, session_id, by=by, reason=reason)
+
+    # -- people --------------------------------------------------------------------------------------------------
+
+    def approve(
+        self, item_id: str, decider: Decider, reason: str, *, edited: dict[str, Any] | None = None
+    ) -> InboxItem:
+        """See `Desk.approve`."""
+        with self.transaction() as db:
+            return self._desk().approve(db, item_id, decider, reason, edited=edited)
+
+    def deny(self, item_id: str, decider: Decider, reason: str) -> InboxItem:
+        """See `Desk.deny`."""
+        with self.transaction() as db:
+            return self._desk().deny(db, item_id, decider, reason)
+
+    def answer(self, item_id: str, decider: Decider, value: Any, reason: str = "") -> InboxItem:
+        """See `Desk.answer`."""
+        with self.transaction() as db:
+            return self._desk().answer(db, item_id, decider, value, reason)
+
+    # -- the off switch ------------------------------------------------------------------------------------------
+
+    def stop(self, scope: StopScope, target: str, reason: str, by: str) -> Stop:
+        """Set a stop. When this returns, nothing that it covers is cleared any more."""
+        self._check_target(scope, target)
+        with self.transaction() as db:
+            return stops.put(db, scope, target, reason, by)
+
+    def release(self, scope: StopScope, target: str, by: str, reason: str) -> tuple[list[Stop], int]:
+        """Release a stop; turns that it had ended go on. Returns the stops and how many turns go on."""
+        with self.transaction() as db:
+            released = stops.release(db, scope, target, by, reason)
+            turns = stops.stopped_turns(db)
+            for turn_id in turns:
+                self.resume_turn(db, turn_id)
+        return released, len(turns)
+
+    # -- the clock, called by workers ----------------------------------------------------------------------------
+
+    def tick(self) -> int:
+        """Do what is due: expire and escalate items, resume turns whose timer ran out. Returns how much was done."""
+        with self.transaction() as db:
+            touched = self._desk().tick(db, datetime.now(UTC))
+            due = executors.due_turns(db)
+            for turn_id in due:
+                self.resume_turn(db, turn_id)
+        return touched + len(due)
+
+    def resume_turn(self, db: Db, turn_id: str) -> None:
+        """Enqueue the next run of a turn in the caller's transaction; nothing if the turn has ended."""
+        asked = runs.ask_for_run(db, turn_id)
+        if asked is not None:
+            session_id, run = asked
+            self._enqueuer.enqueue(db, turn_id, session_id, run)
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _desk(self) -> Desk:
+        return Desk(self._deployments.load(), self.resume_turn)
+
+    def _agent(self, name: str) -> AgentVersion:
+        governance = self._deployments.load()
+        version = governance.agent(name)
+        if version is None:
+            known = ", ".join(sorted(governance.project.agents)) or "none"
+            raise NotFound(f"no agent {name!r} is deployed", advice=f"Deployed agents: {known}.")
+        if name in governance.suspended:
+            raise NotEntitled(f"agent {name} is suspended", advice=f"`remit agents resume {name}` takes it back.")
+        return version
+
+    def _check_target(self, scope: StopScope, target: str) -> None:
+        project = self._deployments.load().project
+        known = {
+            "all": {""},
+            "agent": set(project.agents),
+            "workspace": {w.id for w in project.directory.workspaces},
+            "action": {*project.actions, "model.request"},
+        }[scope]
+        if target not in known:
+            raise NotFound(
+                f"there is no {scope} {target!r} to stop", advice=f"Known: {', '.join(sorted(known)) or 'none'}."
+            )
+
+
+def _checked_input(version: AgentVersion, given: Any) -> Any:
+    value = canonical.normalise(given, what="input")
+    error = next(Draft202012Validator(version.spec.input).iter_errors(value), None)
+    if error is not None:
+        where = "/".join(map(str, error.absolute_path))
+        raise InvalidInput(
+            f"the input does not fit agent {version.agent}: {where + ': ' if where else ''}{error.message[:300]}",
+            advice="`remit agents show` prints the JSON Schema of an agent's input.",
+        )
+    return value

@@ -1,0 +1,271 @@
+"""One run of a turn: prove ownership, drive the agent along the road, write down how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+
+from remit.domain import canonical
+from remit.domain.agents import AgentVersion
+from remit.domain.budgets import from_micros
+from remit.domain.decisions import ActionStatus, Actor
+from remit.domain.inbox import Approval
+from remit.domain.intents import LedgerRow
+from remit.domain.sessions import TurnStatus
+from remit.domain.templates import filled
+from remit.errors import ConfigurationError, DatabaseUnavailable, RemitError
+from remit.governance import items
+from remit.governance.deployments import Deployments
+from remit.governance.gate import Gate
+from remit.governance.judgement import Run
+from remit.runtime.attempts import Attempts
+from remit.runtime.boundaries import passing
+from remit.runtime.connections import agent_view
+from remit.runtime.loops import LoopDetectedError, LoopGuard
+from remit.runtime.model_agents import run_model_turn
+from remit.runtime.program_turn import run_program_turn
+from remit.runtime.programs import ProgramHost, ProgramHostLost
+from remit.runtime.road import RunSupersededError, TurnSuspendedError
+from remit.runtime.surroundings import Surroundings
+from remit.runtime.turn_road import TurnRoad, counts
+from remit.storage import actions, budgets, inbox, runs, sessions
+from remit.storage.database import connect
+from remit.storage.ledger import Ledger
+from remit.storage.runs import OwnedRun
+
+log = logging.getLogger(__name__)
+
+_MOST_FAILURES = 3  # runs in a row that died before the owner is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that owns its turn, with everything that the database holds of the turn."""
+
+    owned: OwnedRun
+    given: Any
+    rows: dict[str, LedgerRow]
+    approvals: dict[str, list[Approval]]
+    history: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended."""
+
+    status: TurnStatus
+    output: Any = None
+    error: str | None = None
+    waiting_for: str = ""
+    resume_at: datetime | None = None
+
+
+class TurnRunner:
+    """Runs turns for one worker process."""
+
+    def __init__(
+        self,
+        url: str,
+        executor: str,
+        deployments: Deployments,
+        ledger: Ledger,
+        gate: Gate,
+        attempts: Attempts,
+        programs: ProgramHost,
+        surroundings: Surroundings,
+    ) -> None:
+        self._url = url
+        self._executor = executor
+        self._deployments = deployments
+        self._ledger = ledger
+        self._gate = gate
+        self._attempts = attempts
+        self._programs = programs
+        self._surroundings = surroundings
+
+    async def run(self, turn_id: str, number: int) -> None:
+        """Run a turn once more. Ends silently if this process does not own the run, or a newer one takes over.
+
+        Raises DatabaseUnavailable if how it ended could not be written; the watchdog then asks for another run.
+        """
+        passing("run:before_epoch")
+        opened = await self._open(turn_id, number)
+        if opened is None:
+            return
+        passing("run:after_epoch")
+        try:
+            ending = await self._ending(opened)
+        except RunSupersededError:
+            return
+        passing("run:before_end")
+        await asyncio.to_thread(self._end, opened.owned, number, ending)
+        passing("run:after_end")
+
+    async def _ending(self, opened: Opened) -> Ending:
+        """Drive the turn and say how that ended. What is nobody's fault but ours is raised: the run is tried again."""
+        try:
+            if opened.owned.failures > _MOST_FAILURES:
+                return await asyncio.to_thread(self._give_up, opened.owned)
+            return Ending(TurnStatus.FINISHED, output=await self._drive(opened))
+        except RunSupersededError:
+            raise
+        except LoopDetectedError as loop:
+            await asyncio.to_thread(self._ask_owner, opened.owned, loop.summary, loop.detail)
+            return Ending(TurnStatus.WAITING, waiting_for="attention")
+        except TurnSuspendedError as wait:
+            return Ending(TurnStatus.WAITING, waiting_for=wait.waiting_for, resume_at=wait.resume_at)
+        except (DatabaseUnavailable, psycopg.OperationalError, ProgramHostLost):
+            raise
+        except RemitError as error:
+            return Ending(TurnStatus.FAILED, error=f"{error.code}: {error.message}")
+
+    async def _drive(self, opened: Opened) -> Any:
+        owned = opened.owned
+        version = await asyncio.to_thread(self._deployments.version, owned.agent, owned.agent_version)
+        run = await asyncio.to_thread(self._gate_run, owned)
+        road = TurnRoad(
+            self._gate,
+            self._deployments,
+            self._attempts,
+            run,
+            opened.rows,
+            opened.approvals,
+            LoopGuard(version.spec, counts(opened.rows), owned.loop_allowance),
+        )
+        if owned.kind == "undo":
+            return await self._undo(opened, road)
+        if version.is_program:
+            return await run_program_turn(
+                self._programs, version, owned, opened.given, road, opened.rows, self._surroundings.models()
+            )
+        return await self._drive_model(opened, version, road)
+
+    async def _drive_model(self, opened: Opened, version: AgentVersion, road: TurnRoad) -> Any:
+        name = version.spec.model
+        if name is None:
+            raise ConfigurationError(f"agent {version.agent} has neither a program nor a model")
+        models, project = self._surroundings.models(), self._deployments.current().project
+        tools = {}
+        for action in version.spec.tools:
+            definition, action_type = project.tool(action), project.actions.get(action)
+            if definition is not None and action_type is not None:
+                tools[action] = agent_view(definition, action_type)
+        turn = await run_model_turn(
+            version.spec,
+            version,
+            models.get(name),
+            tools,
+            opened.history,
+            opened.given,
+            road,
+            now=opened.owned.started_at,
+            model_spec=models.spec(name),
+        )
+        await asyncio.to_thread(self._keep_messages, opened.owned, turn.messages)
+        return turn.output
+
+    async def _undo(self, opened: Opened, road: TurnRoad) -> Any:
+        """Take an action back by the call that its type declares."""
+        with connect(self._url) as db:
+            action = actions.get(db, opened.given["undo"])
+        action_type = self._deployments.current().action_type(action["action"])
+        undo = action_type.undo if action_type is not None else None
+        if undo is None:
+            raise ConfigurationError(f"{action['action']} declares no undo any more")
+        args = filled(undo.arguments, {"args": action["args"], "result": action["result"]})
+        done = await road.tool("1", undo.tool, args, reason=opened.given["reason"], implied_by=action["action"])
+        if done.status is not ActionStatus.SUCCEEDED:
+            why = done.error or "; ".join(r.text for r in done.reasons)
+            raise ConfigurationError(f"{action['id']} was not undone: {why}", advice="Mend it in the other system.")
+        with connect(self._url) as db:
+            actions.mark_undone(db, action["id"], done.action_id, self._author(db, opened.owned))
+        return {"undone": action["id"], "by": done.action_id, "result": done.result}
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    async def _open(self, turn_id: str, number: int) -> Opened | None:
+        def begin() -> tuple[OwnedRun, Any, dict[str, list[Approval]], list[Any]] | None:
+            with connect(self._url) as db:
+                owned = runs.begin_run(db, workflow_id=f"{turn_id}:{number}", turn_id=turn_id, executor=self._executor)
+                if owned is None:
+                    return None
+                given = sessions.message_of(db, owned.message_id)
+                return owned, given, inbox.approvals(db, turn_id), sessions.history(db, owned.session_id, turn_id)
+
+        begun = await asyncio.to_thread(begin)
+        if begun is None:
+            return None
+        owned, given, approvals, history = begun
+        return Opened(owned, given, await self._ledger.turn(turn_id), approvals, history)
+
+    def _gate_run(self, owned: OwnedRun) -> Run:
+        """The run as the gate sees it, with the day's totals where a budget or a cap counts them."""
+        governance = self._deployments.load()
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        caps = {
+            (name, cap.currency): f"cap:{name}:{cap.currency}:{day}"
+            for name, action_type in governance.project.actions.items()
+            for cap in action_type.caps.per_day
+        }
+        agent_day = f"agent:{owned.agent}:{day}"
+        version = governance.agent(owned.agent)
+        counted = version is not None and version.spec.budget.day is not None
+        with connect(self._url) as db:
+            used = budgets.used(db, [agent_day, *caps.values()])
+        return Run(
+            session_id=owned.session_id,
+            turn_id=owned.turn_id,
+            epoch=owned.epoch,
+            actor=Actor(owned.agent, owned.agent_version, owned.on_behalf_of, owned.assisted),
+            workspace=owned.workspace,
+            workflow=owned.workflow,
+            trigger=owned.trigger,
+            principal=owned.principal,
+            labels=owned.labels,
+            usd_micros=owned.usd_micros,
+            tokens=owned.tokens,
+            calls=owned.calls,
+            today=used[agent_day] if counted else None,
+            moved_today={place: Decimal(from_micros(used[cap].usd_micros)) for place, cap in caps.items()},
+        )
+
+    def _end(self, owned: OwnedRun, number: int, ending: Ending) -> None:
+        with connect(self._url) as db:
+            runs.end_run(
+                db,
+                owned,
+                number,
+                ending.status,
+                waiting_for=ending.waiting_for,
+                resume_at=ending.resume_at,
+                output=canonical.normalise(ending.output, what="output"),
+                error=ending.error,
+            )
+
+    def _give_up(self, owned: OwnedRun) -> Ending:
+        summary = f"A turn of {owned.agent} has died {owned.failures - 1} times in a row; may it be tried again?"
+        self._ask_owner(owned, summary, {"why": "turn_keeps_dying", "failures": owned.failures - 1})
+        return Ending(TurnStatus.WAITING, waiting_for="attention")
+
+    def _ask_owner(self, owned: OwnedRun, summary: str, detail: dict[str, object]) -> None:
+        governance = self._deployments.current()
+        version = governance.agent(owned.agent)
+        people = items.people(governance, (version.spec.owner,)) if version is not None else ()
+        with connect(self._url) as db:
+            inbox.open_attention(
+                db, owned.session_id, owned.turn_id, summary, people, dict(detail), dedup=f"attention:{owned.turn_id}"
+            )
+
+    def _keep_messages(self, owned: OwnedRun, messages: list[Any]) -> None:
+        with connect(self._url) as db:
+            sessions.keep_history(db, owned.session_id, owned.turn_id, messages)
+
+    @staticmethod
+    def _author(db: sessions.Db, owned: OwnedRun) -> str:
+        return sessions.author_of(db, owned.message_id)

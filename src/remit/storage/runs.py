@@ -1,0 +1,178 @@
+"""Runs of turns as rows: asking for one, proving that one owns its turn, and how it ended. Never commits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from remit.domain.records import Tag
+from remit.domain.sessions import SessionStatus, TurnStatus
+from remit.storage.database import safe_text
+from remit.storage.ledger import payload_id
+from remit.storage.sessions import Db, put_payload, record
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRun:
+    """A run that has proved that it owns its turn: everything it needs to begin."""
+
+    session_id: str
+    turn_id: str
+    epoch: int
+    agent: str
+    agent_version: str
+    workspace: str
+    workflow: str | None
+    principal: str
+    on_behalf_of: str | None
+    assisted: bool
+    trigger: str
+    labels: frozenset[str]
+    message_id: str
+    kind: str
+    started_at: datetime
+    failures: int
+    loop_allowance: int
+    usd_micros: int
+    tokens: int
+    calls: int
+
+
+def ask_for_run(db: Db, turn_id: str) -> tuple[str, int] | None:
+    """Count one more run of a turn and mark it queued; the caller enqueues it.
+
+    Returns (session id, the run's number), or None if the turn has ended or its session was set aside.
+    """
+    row = db.execute(
+        """update remit.turns set run = run + 1, status = 'queued', waiting_for = '', resume_at = null
+           where id = %s and status in ('queued', 'running', 'waiting') returning run, session_id""",
+        (turn_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    db.execute(
+        "update remit.sessions set status = 'running', reason = '', updated_at = clock_timestamp() "
+        "where id = %s and status = 'waiting'",
+        (row["session_id"],),
+    )
+    return row["session_id"], int(row["run"])
+
+
+_OWN = """
+with mine as (
+    select 1 from dbos.workflow_status w, remit.executors e
+    where w.workflow_uuid = %(workflow)s and w.status = 'PENDING' and w.executor_id = %(executor)s
+      and e.id = %(executor)s and e.expires_at > clock_timestamp()
+    for share of w
+), turn as (
+    update remit.turns t set status = 'running', started_at = coalesce(started_at, clock_timestamp()),
+                             failures = failures + 1
+    from mine where t.id = %(turn)s and t.status in ('queued', 'running', 'waiting') returning t.*
+), session as (
+    update remit.sessions s set epoch = epoch + 1, executor = %(executor)s, running_turn = turn.id
+    from turn where s.id = turn.session_id and s.status = 'running' returning s.*
+)
+select s.id as session_id, t.id as turn_id, s.epoch, t.agent, t.agent_version, s.workspace, s.workflow, s.principal,
+       s.on_behalf_of, s.assisted, s.trigger, s.labels, t.message_id, t.kind, t.started_at, t.failures,
+       t.loop_allowance,
+       coalesce(x.usd, 0) as usd_micros, coalesce(x.tokens, 0) as tokens,
+       coalesce(x.calls, 0) as calls
+from session s, turn t
+left join lateral (
+    select sum(a.usd_micros)::bigint as usd, sum(a.input_tokens + a.output_tokens)::bigint as tokens,
+           count(*) filter (where a.mode in ('tool', 'model') and a.attempt > 0) as calls
+    from remit.turns o join remit.actions a on a.turn_id = o.id where o.session_id = t.session_id) x on true
+"""
+
+
+def begin_run(db: Db, *, workflow_id: str, turn_id: str, executor: str) -> OwnedRun | None:
+    """Take the next epoch, in the transaction that proves ownership; None if this run is not the owner.
+
+    The proof: the engine's row is pending with this executor, and this executor's lease is live. The turn's failure
+    count is raised now and reset when the run ends, so that a run that kills its worker has been counted.
+    """
+    row = db.execute(_OWN, {"workflow": workflow_id, "turn": turn_id, "executor": executor}).fetchone()
+    return OwnedRun(**{**row, "labels": frozenset(row["labels"])}) if row is not None else None
+
+
+def end_run(
+    db: Db,
+    owned: OwnedRun,
+    run: int,
+    status: TurnStatus,
+    *,
+    waiting_for: str = "",
+    resume_at: datetime | None = None,
+    output: Any = None,
+    error: str | None = None,
+) -> bool:
+    """Write how a run ended, unless a newer run has taken over. Returns False in that case.
+
+    A turn that waits stays queued if another run was asked for meanwhile: an answer can arrive before its turn has
+    finished asking.
+    """
+    session = db.execute(
+        "select status, epoch from remit.sessions where id = %s for update", (owned.session_id,)
+    ).fetchone()
+    if session is None or session["epoch"] != owned.epoch:
+        return False
+    digest = None
+    if status is TurnStatus.FINISHED:
+        digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
+    settled = status is not TurnStatus.WAITING
+    db.execute(
+        """update remit.turns set
+               status = case when %(status)s = 'waiting' and run > %(run)s then 'queued' else %(status)s end,
+               waiting_for = %(waiting_for)s, resume_at = %(resume_at)s, failures = 0, error = %(error)s,
+               output = case when %(status)s = 'finished' then %(output)s end,
+               finished_at = case when %(settled)s then clock_timestamp() end
+           where id = %(turn)s and status not in ('cancelled')""",
+        {
+            "status": status.value,
+            "run": run,
+            "waiting_for": waiting_for,
+            "resume_at": resume_at,
+            "error": safe_text(error, 4_000) if error else None,
+            "output": payload_id(owned.turn_id, "o"),
+            "settled": settled,
+            "turn": owned.turn_id,
+        },
+    )
+    _settle_session(db, owned.session_id, SessionStatus(session["status"]), error or waiting_for)
+    tag = {
+        TurnStatus.WAITING: Tag.TURN_WAITING,
+        TurnStatus.FINISHED: Tag.TURN_FINISHED,
+        TurnStatus.FAILED: Tag.TURN_FAILED,
+    }.get(status)
+    if tag is not None:
+        record(
+            db,
+            tag,
+            session=owned.session_id,
+            turn=owned.turn_id,
+            run=run,
+            epoch=owned.epoch,
+            waiting_for=waiting_for,
+            output=digest,
+        )
+    return True
+
+
+def _settle_session(db: Db, session_id: str, now: SessionStatus, reason: str) -> None:
+    """Bring a session's status in line with its turns, unless a person has set it aside."""
+    if now not in {SessionStatus.RUNNING, SessionStatus.WAITING}:
+        return
+    rows = db.execute("select status from remit.turns where session_id = %s order by id", (session_id,)).fetchall()
+    open_ = {row["status"] for row in rows} & {"queued", "running", "waiting"}
+    if open_ & {"queued", "running"}:
+        status = SessionStatus.RUNNING
+    elif open_:
+        status = SessionStatus.WAITING
+    else:
+        status = SessionStatus.FAILED if rows[-1]["status"] == "failed" else SessionStatus.FINISHED
+    db.execute(
+        "update remit.sessions set status = %s, reason = %s, running_turn = null, updated_at = clock_timestamp() "
+        "where id = %s",
+        (status.value, safe_text(reason, 500), session_id),
+    )
