@@ -57,7 +57,9 @@ def make(
         needed.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = {"PATH": SEARCH_PATH, "HOME": str(folder), **env}  # many libraries fail to load without a home
     program = _program(root, spec.command[0], environment["PATH"])
-    arguments, code = _arguments(root, (root / ".remit", state), spec.command[1:])
+    # A deployed bundle is unpacked below the state folder: there the code is what may be read.
+    hidden = (root / ".remit",) if root.is_relative_to(state) else (root / ".remit", state)
+    arguments, code = _arguments(root, hidden, spec.command[1:])
     reading = [*paths.system(), *paths.python(), *code, *_around(program)]
     network = bool(spec.hosts)
     if network:
