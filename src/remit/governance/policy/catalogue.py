@@ -8,7 +8,7 @@ action in the generated Cedar schema.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,8 @@ from remit.domain.connections import ToolDefinition
 from remit.errors import Problem
 from remit.governance.policy.reading import Policy, Read
 from remit.governance.policy.resources import ResourceTemplate, parse_template
-from remit.governance.policy.shapes import Leaf, Mapping, Path, Wanted, map_arguments
+from remit.governance.policy.shapes import Leaf, Path, Wanted, map_arguments
+from remit.governance.policy.shapes import Mapping as ArgumentMapping
 from remit.governance.policy.statements import quote
 from remit.governance.policy.vocabulary import PRINCIPALS, ContextPlan, plan_context
 
@@ -53,7 +54,7 @@ class ActionPlan:
 
     @cached_property
     def reads_groups(self) -> bool:
-        """True if a policy asks which groups the action belongs to, which the engine sees by the action's own entity."""
+        """True if a policy asks which groups the action belongs to, which only its own entity tells."""
         return any(p.scope.operator == "in" or p.mentioned_actions for p in self.slice)
 
     def resource_id(self, args: dict[str, Any]) -> str:
@@ -115,18 +116,19 @@ def compile_catalogue(
     types = {MODEL_REQUEST: MODEL_TYPE, **actions}
     problems: list[Problem] = []
     groups: dict[str, list[str]] = {g: [] for g in BUILT_IN_GROUPS}
-    for name, action in types.items():
-        for group in _groups(name, action):
-            groups.setdefault(group, []).append(name)
-            if group in types:
-                problems.append(
-                    Problem(*where(name), f"the group {group} of {name} is also an action type", "rename the group")
-                )
     index = _Index(policies, set(types))
     plans: dict[str, ActionPlan] = {}
     for name, action in types.items():
+        problems += [
+            Problem(*where(name), f"the group {group} of {name} is also an action type", "rename the group")
+            for group in action.groups
+            if group in types
+        ]
+        own = _groups(name, action, types)
+        for group in own:
+            groups.setdefault(group, []).append(name)
         tool = _MODEL_TOOL if action is MODEL_TYPE else tools(name)
-        plans[name] = _plan(name, action, tool, index.slice(name, _groups(name, action)), where, problems)
+        plans[name] = _plan(name, action, tool, own, index.slice(name, own), where, problems)
     resource_types = frozenset(p.resource.entity_type for p in plans.values())
     members = {g: tuple(m) for g, m in sorted(groups.items())}
     return Catalogue(plans, members, resource_types), problems
@@ -154,15 +156,16 @@ class _Index:
         return tuple(sorted(found.values(), key=lambda p: self._order[p.id]))
 
 
-def _groups(name: str, action: ActionType) -> tuple[str, ...]:
+def _groups(name: str, action: ActionType, types: Mapping[str, ActionType]) -> tuple[str, ...]:
     built_in = {"any"} if name == MODEL_REQUEST else {"any", action.effect.value}
-    return tuple(sorted(built_in | (set(action.groups) - set(BUILT_IN_GROUPS))))
+    return tuple(sorted(built_in | (set(action.groups) - set(BUILT_IN_GROUPS) - types.keys())))
 
 
 def _plan(
     name: str,
     action: ActionType,
     tool: ToolDefinition | None,
+    groups: tuple[str, ...],
     policies: tuple[Policy, ...],
     where: Where,
     problems: list[Problem],
@@ -183,7 +186,7 @@ def _plan(
     return ActionPlan(
         name=name,
         type=action,
-        groups=_groups(name, action),
+        groups=groups,
         slice=policies,
         context=context,
         asking=plan_context(action, asking, _mapping(action, schema, asking)),
@@ -192,7 +195,7 @@ def _plan(
     )
 
 
-def _mapping(action: ActionType, schema: dict[str, Any], reads: set[Read]) -> Mapping:
+def _mapping(action: ActionType, schema: dict[str, Any], reads: set[Read]) -> ArgumentMapping:
     return map_arguments(schema, _wanted(action, reads), frozenset(action.require), action.defaults)
 
 
@@ -238,7 +241,7 @@ def _arguments(action: ActionType, read: Read) -> tuple[Path, ...]:
 
 
 def _read_problems(
-    name: str, action: ActionType, mapping: Mapping, reads: set[tuple[Policy, Read]]
+    name: str, action: ActionType, mapping: ArgumentMapping, reads: set[tuple[Policy, Read]]
 ) -> Iterable[Problem]:
     by_path = {t.path: t for t in mapping.troubles}
     for policy, read in sorted(reads, key=_by_place):
@@ -255,7 +258,7 @@ def _read_problems(
                     yield policy.statement.problem(f"{name}: {trouble.message}", trouble.mend, offset=offset)
 
 
-def _money_problems(name: str, action: ActionType, mapping: Mapping, where: Where) -> Iterable[Problem]:
+def _money_problems(name: str, action: ActionType, mapping: ArgumentMapping, where: Where) -> Iterable[Problem]:
     if action.money is None:
         return
     for argument, kinds in ((action.money.amount, {"decimal", "Long"}), (action.money.currency, {"String"})):

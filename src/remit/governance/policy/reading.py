@@ -28,7 +28,10 @@ SHAPE_OF_APPROVAL = (
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _REASON = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _ROLE = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_QUOTED = re.compile(r"[`']([^`']+)[`']")
+_SEARCHED = 1_000
+"""How many tokens of a policy that cannot be parsed are tried in search of the wrong one."""
+_CULPRITS = (re.compile(r"got `(\w+)"), re.compile(r"[`']([^`']+)[`']"), re.compile(r": (\w+)$"))
+"""How the engine's messages name the word that they are about."""
 _BEFORE_ATTRIBUTE = frozenset({".", "has", "["})
 
 
@@ -141,6 +144,11 @@ def _path(node: Any) -> Path | None:
     return (node["Var"], *reversed(attributes))
 
 
+def is_role(name: str) -> bool:
+    """True if this can be the name of a role at all."""
+    return _ROLE.fullmatch(name) is not None
+
+
 def read(statement: Statement) -> tuple[Policy | None, list[Problem]]:
     """Read one statement. Without a policy the statement could not be parsed or has no usable `@id`."""
     try:
@@ -154,7 +162,7 @@ def read(statement: Statement) -> tuple[Policy | None, list[Problem]]:
     body: dict[str, Any] = document["staticPolicies"]["policy0"]
     annotations: dict[str, str] = {k: v or "" for k, v in body.get("annotations", {}).items()}
     problems = list(_annotation_problems(statement, annotations))
-    scope = _scope(statement, body["action"], problems)
+    scope = _scope(body["action"])
     tree = _Tree()
     for condition in body["conditions"]:
         tree.walk(condition["body"])
@@ -190,14 +198,9 @@ def _mention_head(tree: _Tree, body: dict[str, Any]) -> None:
                 tree.mention(entity)
 
 
-def _scope(statement: Statement, action: dict[str, Any], problems: list[Problem]) -> Scope:
+def _scope(action: dict[str, Any]) -> Scope:
     entities = action.get("entities") or ([action["entity"]] if "entity" in action else [])
-    problems.extend(
-        statement.problem(f"an action is named {e['type']}::…", 'write `Action::"connection.tool"` or a group')
-        for e in entities
-        if e["type"] != "Action"
-    )
-    names = tuple(e["id"] for e in entities if e["type"] == "Action")
+    names = tuple(e["id"] for e in entities)
     match action["op"]:
         case "All":
             return Scope("all")
@@ -240,7 +243,7 @@ def _approval_problems(
     if not annotated:
         yield statement.problem("`approved_by` is read without `@approval`", SHAPE_OF_APPROVAL, offset=at)
         return
-    if not roles or not all(_ROLE.fullmatch(role) for role in roles):
+    if not roles or not all(map(is_role, roles)):
         yield statement.problem("`@approval` names no role", SHAPE_OF_APPROVAL, offset=at)
         return
     asked = [_asked(c["body"]) for c in body["conditions"] if c["kind"] == "unless"]
@@ -289,19 +292,16 @@ def _syntax_problem(statement: Statement, message: str) -> Problem:
     if "serializing" in message:
         return _too_deep(statement)
     tokens = list(statement.tokens())
-    low, high = 0, len(tokens)
-    while low < high:
-        middle = (low + high) // 2
-        if _unfinished(statement.text[: tokens[middle].offset + len(tokens[middle].text)]):
-            low = middle + 1
-        else:
-            high = middle
-    if low == len(tokens):
+    # One by one: the parser recovers from errors, so that a longer beginning may look merely unfinished again.
+    ends = (t.offset + len(t.text) for t in tokens[:_SEARCHED])
+    wrong = next((n for n, end in enumerate(ends) if not _unfinished(statement.text[:end])), len(tokens))
+    if wrong == len(tokens) and len(tokens) <= _SEARCHED:
         return statement.problem("the policy is not finished", "end it with `;`", offset=len(statement.text))
-    offset = tokens[low].offset
-    if low == len(tokens) - 1:  # well-formed up to its end: the message is about a word in it
-        quoted = _QUOTED.search(message)
-        offset = statement.find(quoted[1]) if quoted else 0
+    if wrong < len(tokens) - 1:
+        offset = tokens[wrong].offset
+    else:  # well-formed up to its end: the message is about a word in it
+        culprit = next(filter(None, (pattern.search(message) for pattern in _CULPRITS)), None)
+        offset = statement.find(culprit[1]) if culprit else 0
     return statement.problem(f"this is not Cedar: {message}", "correct the policy here", offset=offset)
 
 

@@ -205,6 +205,7 @@ def _shape(place: _Place, wanted: Wanted, absent: list[Path], troubles: list[Tro
         return None
     if wanted.below:
         troubles.append(Trouble(place.path, f"`{dotted}` has no fields", f"it is a {leaf.declaration()}"))
+        return None
     return leaf
 
 

@@ -11,9 +11,9 @@ import cedarpy
 
 from remit.errors import Problem
 from remit.governance.policy.catalogue import Catalogue
-from remit.governance.policy.reading import Policy, read
+from remit.governance.policy.reading import Policy, is_role, read
 from remit.governance.policy.statements import cut
-from remit.governance.policy.vocabulary import ATTRIBUTES
+from remit.governance.policy.vocabulary import ATTRIBUTES, GROUPS
 
 RACI_ROLES = frozenset({"accountable", "system_owner", "risk_owner", "consulted", "informed"})
 
@@ -111,7 +111,7 @@ def _empty_group(policy: Policy, name: str, offset: int) -> Problem:
 
 def _role_problems(policy: Policy, roles: frozenset[str]) -> Iterable[Problem]:
     for role in policy.roles:
-        if role not in roles and role not in RACI_ROLES:
+        if role not in roles and role not in RACI_ROLES and is_role(role):
             close = difflib.get_close_matches(role, [*roles, *RACI_ROLES], n=1)
             yield policy.statement.problem(
                 f"nobody can approve as {role}: there is no such role",
@@ -129,7 +129,7 @@ def _type_problems(batch: list[Policy], schema: str, places: set[tuple[str, int,
     for error in result.errors:
         number = error.policy_id.removeprefix("policy")
         policy = batch[int(number)] if number.isdigit() and int(number) < len(batch) else batch[0]
-        problem = _explain(policy, _PREFIX.sub("", error.error))
+        problem = _explain(policy, _PREFIX.sub("", error.error).replace("__cedar::internal::", ""))
         if problem not in seen and (problem.file, problem.line, problem.column) not in places:
             seen.add(problem)
             yield problem
@@ -153,7 +153,7 @@ def _explain(policy: Policy, message: str) -> Problem:
                 "correct the name, or ask first whether it is there: `context.args has …`",
                 offset=offset,
             )
-        close = difflib.get_close_matches(name, [*ATTRIBUTES, "args", "money"], n=1)
+        close = difflib.get_close_matches(name, [*(path[-1] for path in ATTRIBUTES), *GROUPS, "args"], n=1)
         mend = f"did you mean `{close[0]}`?" if close else "the guide to policies lists what there is"
         return statement.problem(f"{message[0].upper()}{message[1:]}", mend, offset=offset)
     words = _TICKED.findall(message)
