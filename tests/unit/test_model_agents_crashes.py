@@ -104,9 +104,7 @@ class World:
     def run(self, minute: int) -> ModelTurn:
         """Run from the top, at another time than before."""
         now = datetime(2026, 11, 21, 9, minute, tzinfo=UTC)
-        return asyncio.run(
-            run_model_turn(SPEC, VERSION, self.model, TOOLS, [], {"ticket": "CS-1"}, self.road, now=now)
-        )
+        return asyncio.run(run_model_turn(SPEC, VERSION, self.model, TOOLS, [], {"ticket": "CS-1"}, self.road, now=now))
 
     def finish(self) -> ModelTurn:
         """Run until the turn is finished: restart after a crash, approve what waits."""
@@ -141,7 +139,7 @@ def test_the_points_are_those_of_a_whole_turn() -> None:
     assert "did refund ch_2 0.1" in EXPECTED.output
 
 
-@pytest.mark.parametrize("shuffle", [None, 1, 2])
+@pytest.mark.parametrize("shuffle", [None, 1])
 @pytest.mark.parametrize("point", POINTS)
 def test_a_crash_at_any_point_changes_nothing(point: str, shuffle: int | None) -> None:
     world = World(crash_at=point, shuffle=shuffle)

@@ -567,7 +567,7 @@ def test_results_that_no_json_takes_are_kept_as_done() -> None:
         capabilities=[Governance(road, actions=ACTIONS)],
     )
     output = asyncio.run(agent.run("go")).output
-    assert "a���b" in output
+    assert "a�b" in output.replace("\\u0000", "")
     assert "Done, but the result cannot be shown" in output
     assert {road.outcomes[k].status for k in ("m1.t1", "m1.t2")} == {"succeeded"}
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse, ToolCallPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
@@ -18,6 +19,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_core import to_jsonable_python
 
 from remit.domain import canonical
+from remit.errors import InvalidInput
 
 # What identifies a part. Anything else differs between runs, never reaches the model, or may come with a new release.
 _IDENTITY = frozenset({"part_kind", "content", "tool_name", "args", "tool_call_id", "outcome"})
@@ -42,10 +44,10 @@ _LINKS = frozenset({"image-url", "audio-url", "video-url", "document-url", "uplo
 
 
 def clean(value: Any) -> Any:
-    """The value with lone surrogates, which no provider and no JSON text takes, replaced by U+FFFD."""
+    """The value with surrogates joined, and lone ones, which no provider takes, replaced by U+FFFD."""
     match value:
         case str():
-            return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+            return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
             return {clean(key): clean(item) for key, item in value.items()}
         case list() | tuple():
@@ -55,8 +57,12 @@ def clean(value: Any) -> Any:
 
 
 def load_messages(history: Sequence[Any]) -> list[ModelMessage]:
-    """Read messages from their JSON values. Raises ValueError if they are none."""
-    return ModelMessagesTypeAdapter.validate_json(canonical.dumps(canonical.normalise(list(history), what="history")))
+    """Read messages from their JSON values. Raises InvalidInput if they are none."""
+    text = canonical.dumps(canonical.normalise(list(history), what="history"))
+    try:
+        return ModelMessagesTypeAdapter.validate_json(text)
+    except ValidationError as error:
+        raise InvalidInput(f"the history holds no messages of a model agent: {error.errors()[0]['msg']}") from None
 
 
 def dump_messages(messages: Sequence[ModelMessage]) -> list[Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -19,6 +21,7 @@ from referencing.exceptions import Unresolvable
 
 from remit.domain import canonical
 from remit.domain.connections import ToolDefinition
+from remit.errors import RemitError
 from remit.runtime.model_agents.errors import Ungoverned
 
 _LONGEST_NAME = 64  # what every provider takes
@@ -118,8 +121,15 @@ def _plain(action: str) -> str:
 
 def _validator(action: str, schema: dict[str, Any]) -> Validator:
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
+        return _compiled(canonical.dumps(canonical.normalise(schema, what="schema")))
+    except (SchemaError, RemitError) as error:
         raise Ungoverned(f"the pinned definition of {action} holds no valid JSON Schema: {error.message}") from None
+
+
+@lru_cache(maxsize=4_096)
+def _compiled(schema: bytes) -> Validator:
+    """A validator for a schema's canonical bytes; every run of every turn asks for the same few."""
+    parsed = json.loads(schema)
+    Draft202012Validator.check_schema(parsed)
     # An empty registry: a schema cannot make this process fetch anything.
-    return Draft202012Validator(schema, registry=Registry())
+    return Draft202012Validator(parsed, registry=Registry())

@@ -110,7 +110,7 @@ async def _instructions(spec: AgentSpec, version: AgentVersion, road: Road, now:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{PROMPT} of the agent {version.agent} is not UTF-8 text") from None
     time = now.astimezone(UTC).isoformat(timespec="minutes").removesuffix("+00:00")
-    text = _FRAME.format(prompt=prompt.strip(), title=spec.title, purpose=spec.purpose, time=time)
+    text = _FRAME.format(prompt=prompt.strip(), title=spec.title, purpose=spec.purpose, time=time).strip()
     noted = await road.note(
         "prompt",
         "prompt",
