@@ -144,6 +144,8 @@ class Desk:
     """The project with other policies or action types, and short ways to ask it."""
 
     refunds: str = REFUNDS
+    directory: Directory = DIRECTORY
+    agent: AgentSpec = DESK
     actions: dict[str, ActionType] = field(default_factory=lambda: dict(ACTIONS))
     tools: dict[str, ToolDefinition] = field(default_factory=lambda: dict(TOOLS))
 
@@ -184,6 +186,12 @@ class Desk:
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
+
+
+@pytest.fixture(scope="session")
+def desk_engine() -> PolicyEngine:
+    """The refund policies, loaded once: nothing that is judged changes an engine."""
+    return Desk().engine()
 
 
 @pytest.fixture
