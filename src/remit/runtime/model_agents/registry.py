@@ -1,4 +1,7 @@
-"""From a name in remit.toml to the model: a provider's, one behind an OpenAI-compatible address, or a script."""
+"""From a name in remit.toml to the model: a provider's, one behind an OpenAI-compatible address, or a script.
+
+Providers' libraries are imported when a model of theirs is made: each takes about a second.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,9 @@ from typing import Any, Literal, cast
 
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
-from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.anthropic import ANTHROPIC_THINKING_BUDGET_MAP
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
-from pydantic_ai.providers.openai import OpenAIProvider
-from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
 from remit.domain.agents import AgentSpec, ModelSpec
@@ -78,6 +78,10 @@ def resolve_model(name: str, spec: ModelSpec, secrets: Secrets, *, project: Path
 
 def _compatible(provider: str, model: str, base_url: str, key: str | None) -> Model:
     """An OpenAI-compatible server. OpenAI's own names keep OpenAI's ways, such as `max_completion_tokens`."""
+    from pydantic_ai.models.openai import OpenAIChatModel  # noqa: PLC0415 - see above
+    from pydantic_ai.providers.openai import OpenAIProvider  # noqa: PLC0415
+    from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider  # noqa: PLC0415
+
     if provider == "openai":
         return OpenAIChatModel(model, provider=OpenAIProvider(base_url=base_url, api_key=key or _NO_KEY))
     service = OpenAICompatibleProvider(
