@@ -284,6 +284,9 @@ def test_the_search_for_the_next_records_goes_along_the_index(database, db):
 
     walk(plan[0]["Plan"])
     assert sum(read) <= 20
+    with db.transaction():
+        assert len(audit_log.next_sealable(db, 3_000, 2)) <= 2
+        assert db.execute("show enable_sort").fetchone() == {"enable_sort": "off"}
     log.close()
 
 
@@ -479,6 +482,30 @@ def test_a_log_that_was_rolled_back_is_not_signed_on(database, db, tmp_path, mak
     seal(renewed, 9)
     assert fresh.verifier.open(place.newest()).size == 9
     renewed.close()
+
+
+def test_a_place_that_did_not_answer_at_first_is_compared_when_it_does(database, db):
+    held = KEY.sign(Checkpoint("remit-log", 400, bytes(32)))
+
+    class Late:
+        name = "late:place"
+        asked = 0
+
+        def newest(self):
+            self.asked += 1
+            if self.asked == 1:
+                raise OSError("not mounted yet")
+            return held
+
+        def put(self, note):
+            raise OSError("not mounted yet")
+
+    log = sealer(database, places=[Late()])
+    assert log.seal_once().troubles == ()  # nothing to deliver yet
+    put(db)
+    with pytest.raises(LogForked, match="400 records"):
+        log.seal_once()
+    log.close()
 
 
 def test_places_are_read_from_their_text(tmp_path):
