@@ -110,9 +110,9 @@ def _problem(model: type[BaseModel], source: Source, detail: ErrorDetails, name:
         path, _ = raw_path(model, source.value, location)
         tag = str(context.get("discriminator", "")).strip("'")
         expected = str(context.get("expected_tags", "stdio, http")).replace("'", "`")
-        problem = source.problem(
-            path, f"{_what(path, name)} needs `{tag}`, one of {expected}", f"write `{tag}: …`", key=True
-        )
+        given = (*path, tag) if kind == "union_tag_invalid" else path
+        said = f"{_what(path, name)} needs `{tag}`, one of {expected}"
+        problem = source.problem(given, said, f"write `{tag}: …`")
     else:
         path, _ = raw_path(model, source.value, location)
         is_key = bool(location) and location[-1] == "[key]"

@@ -18,6 +18,7 @@ DEPLOY_KEY = ".remit/deploy.key"
 """Where the private deploy key of this machine is, seen from the project."""
 
 _RENAMED = {"gitignore": ".gitignore"}
+_TOKEN = re.compile(r"@(?:PROJECT|PERSON|PERSON_NAME|DEPLOY_KEY)@")
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -33,26 +34,33 @@ def init_project(
     try:
         _must_be_empty(folder)
         (folder / ".remit").mkdir(mode=0o700, parents=True)
-        identifier = _person_id(person or _login())
-        values = {
-            "@PROJECT@": name_from(folder.resolve().name, "my-project"),
-            "@PERSON@": identifier,
-            "@PERSON_NAME@": json.dumps(person_name or person or identifier, ensure_ascii=False),
-            "@DEPLOY_KEY@": make_key(folder / DEPLOY_KEY),
-        }
-        written = [_write(folder, path, text, values) for path, text in sorted(template_files().items())]
+        who = person or _login()
+        files = template_files(
+            project=folder.resolve().name, person=who, person_name=person_name, deploy_key=make_key(folder / DEPLOY_KEY)
+        )
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
         write_schemas(folder / ".remit" / "schemas")
     except OSError as error:
         raise ConfigurationError(
             f"the project cannot be written to {folder}: {error.strerror or error}",
             advice="Give a folder that you may write to, and look whether the disk is full.",
         ) from None
-    return written
+    return [Path(path) for path in files]
 
 
-def template_files() -> dict[str, str]:
-    """The template as shipped: path to text, with `@NAMES@` where `init_project` fills something in."""
-    return dict(_walk(resources.files("remit.config") / "template", ""))
+def template_files(*, project: str, person: str, deploy_key: str, person_name: str | None = None) -> dict[str, str]:
+    """The new project's files by path, filled in. `project` and `person` may be any text; names are made from them."""
+    identifier = _person_id(person)
+    values = {
+        "@PROJECT@": name_from(project, "my-project"),
+        "@PERSON@": identifier,
+        "@PERSON_NAME@": json.dumps(person_name or person or identifier, ensure_ascii=False),
+        "@DEPLOY_KEY@": deploy_key,
+    }
+    shipped = dict(_walk(resources.files("remit.config") / "template", ""))
+    return {path: _filled(text, values) for path, text in sorted(shipped.items())}
 
 
 def name_from(text: str, otherwise: str) -> str:
@@ -96,10 +104,5 @@ def _walk(folder: Traversable, path: str) -> Iterator[tuple[str, str]]:
             yield f"{path}{_RENAMED.get(entry.name, entry.name)}", entry.read_text(encoding="utf-8")
 
 
-def _write(folder: Path, path: str, text: str, values: dict[str, str]) -> Path:
-    for token, value in values.items():
-        text = text.replace(token, value)
-    target = folder / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(text, encoding="utf-8")
-    return Path(path)
+def _filled(text: str, values: dict[str, str]) -> str:
+    return _TOKEN.sub(lambda token: values[token[0]], text)

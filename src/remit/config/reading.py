@@ -77,7 +77,10 @@ class _Loader:
         self._files = dict(sorted(files.items()))
         self._problems = problems
         self._sources: dict[str, Source] = {}
-        self._unreadable: set[str] = {p.file for p in problems}
+        # What could not be read at all is told as that, not as missing files.
+        self._unreadable: set[str] = {p.file for p in problems} | (
+            {names.DIRECTORY} if problems and not files else set()
+        )
 
     def load(self) -> Loaded:
         """Read every file and put the project together."""

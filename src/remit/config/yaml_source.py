@@ -46,6 +46,8 @@ from remit.errors import Problem
 
 MAX_ANCHORS = 100
 """Most anchors in one file."""
+MAX_ALIASES = 1_000
+"""Most aliases in one file."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
@@ -122,6 +124,7 @@ class _Builder:
         self._open_anchors: set[str] = set()
         self._documents = 0
         self._count = 0
+        self._aliases = 0
 
     def take(self, event: Event) -> None:
         """Take the next event. Raises SourceError where reading on makes no sense."""
@@ -177,6 +180,9 @@ class _Builder:
             self._problem(mark, f"the key `{key[:80]}` stands twice; first in line {first}", "keep one of them")
 
     def _take_alias(self, event: AliasEvent, mark: Mark) -> None:
+        self._aliases += 1
+        if self._aliases > MAX_ALIASES:
+            raise fail(self._file, mark, f"more than {MAX_ALIASES:,} aliases", "write the values out")
         anchored = self._anchors.get(event.anchor)
         if anchored is None:
             inside = event.anchor in self._open_anchors
