@@ -16,6 +16,7 @@ from remit.domain.checkpoints import SigningKey
 from remit.domain.records import Tag
 from remit.errors import Conflict, IntegrityError, NotFound
 from remit.evidence.export import ExportRequest, database_lines, write_export
+from remit.evidence.reference import CALL_FIELDS, RUN_FIELDS
 from remit.evidence.verify import verify_file, verify_lines
 from remit.governance.sealer import Sealer
 from remit.storage import audit_log, sessions
@@ -140,7 +141,9 @@ def test_one_line_a_turn_says_all_that_was_asked_decided_and_done(db, sealer):
     assert run["output"] == {"refunded": 120.5}
     assert run["policy_version"] == "pv1"
     assert (run["cost_usd"], run["tokens"]) == (0.2515, {"input": 900, "output": 40})
+    assert list(run) == list(RUN_FIELDS)
     (call,) = run["tool_calls"]
+    assert list(call) == list(CALL_FIELDS)
     assert (call["tool"], call["status"], call["action_id"]) == ("payments.refund", "succeeded", action)
     assert call["reason"] == "needs_human_approval_over_100"
     assert call["policy_ids"] == ["refund_over_100", "refunds"]

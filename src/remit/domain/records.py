@@ -61,6 +61,55 @@ class Tag(StrEnum):
     DRILL_RUN = "person:drill:run"
 
 
+MEANINGS: dict[Tag, str] = {
+    Tag.ACTION_CLEARED: "The gate let an action through; names the policies, the budgets it reserved and its digests.",
+    Tag.ACTION_REFUSED: "The gate, or a person, refused an action for good; names the reasons and policies.",
+    Tag.ACTION_WAITING: "An action needs a person's approval; names the roles, the reasons and the policies.",
+    Tag.ACTION_LIMITED: "An action is over a rate or concurrency limit and is tried again later.",
+    Tag.ACTION_REPEATED: "The gate let an action through again after a crash, under the same idempotency key.",
+    Tag.NOTE_KEPT: "A value was recorded at its first use, so that later runs of the turn get the same.",
+    Tag.ACTION_SETTLED: "The outcome of an action is known: its status, cost, tokens and the digest of its result.",
+    Tag.ACTION_UNKNOWN: "Nobody but the other side knows whether an action happened; its owner is asked.",
+    Tag.ACTION_RECONCILED: "A person, or a look-up, said whether an action of unknown outcome happened.",
+    Tag.ACTION_UNDONE: "An action was taken back by another one.",
+    Tag.APPROVAL_GIVEN: "A person approved an action for a role.",
+    Tag.APPROVAL_EDITED: "A person changed an action's arguments; it is judged anew as changed.",
+    Tag.APPROVAL_DENIED: "A person denied an action.",
+    Tag.APPROVAL_EXPIRED: "Nobody decided in time, or an approval was not used in time; the action does not happen.",
+    Tag.ITEM_ESCALATED: "An inbox item was not answered in time and goes to the next in the reporting line as well.",
+    Tag.ITEM_OPENED: "A person is asked for something other than an approval: a question, or to look at a problem.",
+    Tag.ITEM_ANSWERED: "A person answered an inbox item.",
+    Tag.ITEM_WITHDRAWN: "An inbox item is no longer needed.",
+    Tag.INFORMED_TOLD: "The people who are to be informed of an action were told.",
+    Tag.CONSULTED_ASKED: "The people who are to be consulted on an action were asked.",
+    Tag.SESSION_STARTED: "A session began: its agent and version, who or what started it, on whose behalf.",
+    Tag.SESSION_MESSAGE: "A message was added to a session.",
+    Tag.SESSION_PAUSED: "A person paused a session.",
+    Tag.SESSION_RESUMED: "A person let a paused session go on.",
+    Tag.SESSION_CANCELLED: "A person ended a session.",
+    Tag.SESSION_FORKED: "A session was continued as another one from some point on.",
+    Tag.TURN_STARTED: "An agent began its work on a message.",
+    Tag.TURN_WAITING: "A turn waits for a person, a limit or a stop; nothing runs meanwhile.",
+    Tag.TURN_FINISHED: "A turn is done; holds the digest of its output.",
+    Tag.TURN_FAILED: "A turn ended by an error.",
+    Tag.TURN_RECOVERED: "A turn whose worker died goes on elsewhere.",
+    Tag.STOP_SET: "A person stopped everything, a workspace, an agent or an action type.",
+    Tag.STOP_RELEASED: "A person released a stop.",
+    Tag.BUNDLE_DEPLOYED: "A signed bundle of agents, policies and connections came into force.",
+    Tag.BUNDLE_REFUSED: "A bundle was refused: its signature or a digest does not hold.",
+    Tag.AGENT_SUSPENDED: "A person suspended an agent.",
+    Tag.AGENT_RESUMED: "A person lifted an agent's suspension.",
+    Tag.TOKEN_ISSUED: "A token was issued to a person or an agent.",
+    Tag.TOKEN_REVOKED: "A token was revoked.",
+    Tag.PAYLOAD_ERASED: "Contents were erased; names their digests, which stay.",
+    Tag.AUDIT_EXPORTED: "The record was exported; seals the lines of the export that are not records themselves.",
+    Tag.BUDGET_OVERRUN: "An action cost more than was reserved; the budgets named are blocked.",
+    Tag.BUDGET_RELEASED: "A person released a blocked budget.",
+    Tag.DRILL_RUN: "A drill was run, with its result.",
+}
+"""What each tag means, in a line; docs/reference/audit.md prints it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One audit record as written: `body` is the exact text that the Merkle leaf covers."""
