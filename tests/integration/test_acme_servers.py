@@ -45,7 +45,7 @@ class Server:
         self.process.kill()
         self.process.communicate()
 
-    def call(self, tool, wait=20.0, /, **arguments):
+    def call(self, tool, wait=60.0, /, **arguments):
         """The structured answer. Raises AssertionError with the tool's words where it is an error."""
         result = self.request("tools/call", {"name": tool, "arguments": arguments}, wait)
         assert not result.get("isError"), result["content"][0]["text"]
@@ -56,10 +56,10 @@ class Server:
         assert result.get("isError"), result
         return result["content"][0]["text"]
 
-    def request(self, method, params, wait=20.0):
+    def request(self, method, params, wait=60.0):
         return json.loads(self.raw(method, params, wait))["result"]
 
-    def raw(self, method, params, wait=20.0):
+    def raw(self, method, params, wait=60.0):
         """The line that answers. Raises TimeoutError or ServerDiedError."""
         self._last += 1
         self._send({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
@@ -95,10 +95,11 @@ def books(data):
     return json.loads(run("payments", data, "--books").stdout)
 
 
-def executions(data):
-    """How often money was really moved, read from the books without starting a process."""
+def executions(data, charge_id=CHARGE["charge_id"]):
+    """How often money was really moved for a charge, read from the books without starting a process."""
     with closing(sqlite3.connect(data / "payments.sqlite")) as db:
-        return db.execute("SELECT count(*) FROM attempts WHERE outcome = 'executed'").fetchone()[0]
+        counted = "SELECT count(*) FROM attempts WHERE outcome = 'executed' AND charge_id = ?"
+        return db.execute(counted, (charge_id,)).fetchone()[0]
 
 
 def set_faults(data, *rules, **more):
@@ -111,6 +112,24 @@ def set_faults(data, *rules, **more):
 @pytest.fixture
 def data(tmp_path):
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One process of each server, because starting one takes a second; each test takes a charge of its own."""
+    data = tmp_path_factory.mktemp("shared")
+    with Server("payments", data) as payments, Server("helpdesk", data) as helpdesk, Server("crm", data) as crm:
+        yield {"payments": payments, "helpdesk": helpdesk, "crm": crm, "data": data}
+
+
+@pytest.fixture
+def payments(shared):
+    yield shared["payments"]
+    (shared["data"] / "faults.json").unlink(missing_ok=True)
+
+
+def charge_of(charge_id):
+    return {**CHARGE, "charge_id": charge_id}
 
 
 def test_payments_refund_once_for_a_key_and_say_so_in_the_books(data):
@@ -136,62 +155,51 @@ def test_payments_refund_once_for_a_key_and_say_so_in_the_books(data):
     assert kept["by_charge"] == {CHARGE["charge_id"]: seen}
 
 
-def test_a_key_keeps_its_promise_without_a_key_money_flows_twice_and_a_cancelled_refund_flows_back(data):
-    with Server("payments", data) as payments:
-        one = payments.call("refund", **CHARGE)
-        two = payments.call("refund", **CHARGE)
-        assert one["refund_id"] != two["refund_id"]
+def test_without_a_key_money_flows_twice_and_a_cancelled_refund_flows_back(payments):
+    charge = charge_of("ch_5t1kc67m")
+    one, two = payments.call("refund", **charge), payments.call("refund", **charge)
+    assert one["refund_id"] != two["refund_id"]
+    for _ in range(2):
         assert payments.call("cancel_refund", refund_id=one["refund_id"])["status"] == "cancelled"
-        assert payments.call("cancel_refund", refund_id=one["refund_id"])["status"] == "cancelled"
-        assert "no refund" in payments.refused("cancel_refund", refund_id="re_9")
-        listed = payments.call("list_refunds", charge_id=CHARGE["charge_id"])["refunds"]
-        assert [r["status"] for r in listed] == ["cancelled", "paid"]
-        assert payments.call("get_charge", charge_id=CHARGE["charge_id"])["refunded"] == 120
+    assert "no refund" in payments.refused("cancel_refund", refund_id="re_9")
+    listed = payments.call("list_refunds", charge_id=charge["charge_id"])["refunds"]
+    assert [r["status"] for r in listed] == ["cancelled", "paid"]
+    assert payments.call("get_charge", charge_id=charge["charge_id"])["refunded"] == 120
 
 
 @pytest.mark.parametrize("amount", [0, -5, 10.001, 1e300])
-def test_amounts_that_are_no_money_are_refused(amount, shared):
-    assert "positive number" in shared["payments"].refused("refund", **{**CHARGE, "amount": amount})
+def test_amounts_that_are_no_money_are_refused(amount, payments):
+    assert "positive number" in payments.refused("refund", **{**CHARGE, "amount": amount})
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One process of each server for the tests that change nothing that others look at."""
-    data = tmp_path_factory.mktemp("shared")
-    with Server("payments", data) as payments, Server("helpdesk", data) as helpdesk, Server("crm", data) as crm:
-        yield {"payments": payments, "helpdesk": helpdesk, "crm": crm}
-
-
-def test_the_helpdesk_answers_in_the_thread_once_for_a_key(data):
-    reply = {"ticket_id": "CS-19422", "text": "Hello", "status": "solved"}
-    with Server("helpdesk", data) as helpdesk:
-        first = helpdesk.call("reply", **reply, idempotency_key="k1")
-        assert first == helpdesk.call("reply", **reply, idempotency_key="k1")
-        assert helpdesk.call("find_reply", idempotency_key="k1")["reply"] == first
-        assert helpdesk.call("find_reply", idempotency_key="k2")["reply"] is None
-        helpdesk.call("add_note", ticket_id="CS-19422", text="seen", idempotency_key="k2")
-        ticket = helpdesk.call("get_ticket", ticket_id="CS-19422")
-        assert ticket["status"] == "solved"
-        assert [(e["kind"], e["recipient"]) for e in ticket["entries"]] == [("reply", ticket["email"]), ("note", "")]
-        assert "CS-19422" not in [t["ticket_id"] for t in helpdesk.call("list_tickets")["tickets"]]
-        assert "no ticket" in helpdesk.refused("reply", **{**reply, "ticket_id": "CS-1"}, idempotency_key="k9")
-    outbox = json.loads(run("helpdesk", data, "--outbox").stdout)
+def test_the_helpdesk_answers_in_the_thread_once_for_a_key(shared):
+    reply, helpdesk = {"ticket_id": "CS-19422", "text": "Hello", "status": "solved"}, shared["helpdesk"]
+    first = helpdesk.call("reply", **reply, idempotency_key="k1")
+    assert first == helpdesk.call("reply", **reply, idempotency_key="k1")
+    assert helpdesk.call("find_reply", idempotency_key="k1")["reply"] == first
+    assert helpdesk.call("find_reply", idempotency_key="k2")["reply"] is None
+    helpdesk.call("add_note", ticket_id="CS-19422", text="seen", idempotency_key="k2")
+    ticket = helpdesk.call("get_ticket", ticket_id="CS-19422")
+    assert ticket["status"] == "solved"
+    assert [(e["kind"], e["recipient"]) for e in ticket["entries"]] == [("reply", ticket["email"]), ("note", "")]
+    assert "CS-19422" not in [t["ticket_id"] for t in helpdesk.call("list_tickets")["tickets"]]
+    assert "no ticket" in helpdesk.refused("reply", **{**reply, "ticket_id": "CS-1"}, idempotency_key="k9")
+    outbox = json.loads(run("helpdesk", shared["data"], "--outbox").stdout)
     assert [(e["kind"], e["status"]) for e in outbox] == [("reply", "solved"), ("note", "solved")]
 
 
-def test_the_crm_notes_twice_what_it_is_told_twice_and_shows_what_changed(data):
-    with Server("crm", data) as crm:
-        customer = crm.call("find_customer", email="Marta.Lindqvist@NORDLYS.example")["customer"]
-        for _ in range(2):
-            crm.call("add_note", customer_id=customer["customer_id"], text="called")
-        assert crm.call("get_customer", customer_id=customer["customer_id"])["notes"] == ["called", "called"]
-        change = crm.call("update_tier", customer_id=customer["customer_id"], tier="platinum")
-        assert (change["previous_tier"], change["tier"]) == ("gold", "platinum")
-        assert "another customer" in crm.refused(
-            "update_email", customer_id=customer["customer_id"], email="sasha.reed@mailbox.example"
-        )
-        assert crm.call("find_customer", email="nobody@mailbox.example")["customer"] is None
-    changed = json.loads(run("crm", data, "--changes").stdout)
+def test_the_crm_notes_twice_what_it_is_told_twice_and_shows_what_changed(shared):
+    crm = shared["crm"]
+    customer = crm.call("find_customer", email="Marta.Lindqvist@NORDLYS.example")["customer"]["customer_id"]
+    for _ in range(2):
+        crm.call("add_note", customer_id=customer, text="called")
+    assert crm.call("get_customer", customer_id=customer)["notes"] == ["called", "called"]
+    change = crm.call("update_tier", customer_id=customer, tier="platinum")
+    assert (change["previous_tier"], change["tier"]) == ("gold", "platinum")
+    taken = {"customer_id": customer, "email": "sasha.reed@mailbox.example"}
+    assert "another customer" in crm.refused("update_email", **taken)
+    assert crm.call("find_customer", email="nobody@mailbox.example")["customer"] is None
+    changed = json.loads(run("crm", shared["data"], "--changes").stdout)
     assert [c["tier"] for c in changed["changed"]] == ["platinum"]
     assert len(changed["notes"]) == 2
 
@@ -201,9 +209,8 @@ def test_the_seed_is_loaded_once_kept_over_restarts_and_again_on_reset(data):
         first = payments.call("refund", **CHARGE, idempotency_key="k1")
     with Server("payments", data) as payments:
         assert payments.call("refund", **CHARGE, idempotency_key="k1") == first
-    assert run("payments", data, "--reset").returncode == 0
-    assert executions(data) == 0
-    with Server("payments", data) as payments:
+    with Server("payments", data, "--reset", "--serve") as payments:
+        assert executions(data) == 0
         assert payments.call("get_charge", charge_id="ch_8f3vm91b")["refundable"] == 0
 
 
@@ -233,82 +240,88 @@ def test_a_server_that_dies_of_a_call_has_done_the_work_or_not_and_is_well_when_
     assert executions(data) == 1
 
 
-def test_faults_are_read_before_every_call_and_strike_only_the_tools_they_name(data):
-    with Server("payments", data) as payments:
-        set_faults(data, {"tool": "refund", "fault": "fail", "times": 2})
-        assert payments.call("get_charge", charge_id=CHARGE["charge_id"])["refunded"] == 0
-        for _ in range(2):
-            assert "unavailable" in payments.refused("refund", **CHARGE, idempotency_key="k1")
-        payments.call("refund", **CHARGE, idempotency_key="k1")
-        set_faults(data, {"tool": "*", "fault": "slow", "seconds": 0.4, "times": 1})
-        before = time.monotonic()
-        payments.call("get_charge", charge_id=CHARGE["charge_id"])
-        assert time.monotonic() - before >= 0.4
-        set_faults(data, {"tool": "refund", "fault": "fail_after_work", "times": 1})
-        assert "internal error" in payments.refused("refund", **CHARGE, idempotency_key="k2")
-        assert payments.call("find_refund", idempotency_key="k2")["refund"]["amount"] == 120
-        (data / "faults.json").write_text('{"rules": [{"tool": "refund", "fault": "explode"}]}')
-        assert "faults.json cannot be used" in payments.refused("get_charge", charge_id=CHARGE["charge_id"])
-        (data / "faults.json").unlink()
-        assert payments.call("get_charge", charge_id=CHARGE["charge_id"])["refunded"] == 240
+def test_faults_are_read_before_every_call_and_strike_only_the_tools_they_name(shared, payments):
+    data, charge = shared["data"], charge_of("ch_7g8nb02v")
+
+    def refunded():
+        return payments.call("get_charge", charge_id=charge["charge_id"])["refunded"]
+
+    set_faults(data, {"tool": "refund", "fault": "fail", "times": 2})
+    assert refunded() == 0
+    for _ in range(2):
+        assert "unavailable" in payments.refused("refund", **charge, idempotency_key="f1")
+    payments.call("refund", **charge, idempotency_key="f1")
+    set_faults(data, {"tool": "*", "fault": "slow", "seconds": 0.4, "times": 1})
+    before = time.monotonic()
+    assert refunded() == 120
+    assert time.monotonic() - before >= 0.4
+    set_faults(data, {"tool": "refund", "fault": "fail_after_work", "times": 1})
+    assert "internal error" in payments.refused("refund", **charge, idempotency_key="f2")
+    assert payments.call("find_refund", idempotency_key="f2")["refund"]["amount"] == 120
+    (data / "faults.json").write_text('{"rules": [{"tool": "refund", "fault": "explode"}]}')
+    assert "faults.json cannot be used" in payments.refused("get_charge", charge_id=charge["charge_id"])
+    (data / "faults.json").unlink()
+    assert refunded() == 240
 
 
 @pytest.mark.parametrize(("fault", "executed"), [("hang", 0), ("hang_after_work", 1)])
-def test_a_hanging_call_leaves_the_others_alone(data, fault, executed):
-    set_faults(data, {"tool": "refund", "fault": fault, "times": 1})
-    with Server("payments", data) as payments:
-        with pytest.raises(TimeoutError):
-            payments.call("refund", 1.0, **CHARGE, idempotency_key="k1")
-        found = payments.call("find_refund", idempotency_key="k1")["refund"]
-        assert (found is not None) == bool(executed)
+def test_a_hanging_call_leaves_the_others_alone(shared, payments, fault, executed):
+    set_faults(shared["data"], {"tool": "refund", "fault": fault, "times": 1})
+    with pytest.raises(TimeoutError):
+        payments.call("refund", 1.0, **charge_of("ch_4h6yq53j"), idempotency_key=fault)
+    found = payments.call("find_refund", idempotency_key=fault)["refund"]
+    assert (found is not None) == bool(executed)
 
 
-def test_chance_is_drawn_from_a_seed_so_that_a_run_can_be_repeated(tmp_path):
-    def outcomes(folder, seed):
-        rule = {"tool": "get_charge", "fault": "fail", "probability": 0.5}
-        env = {"ACME_FAULTS": json.dumps({"seed": seed, "rules": [rule]})}
-        with Server("payments", tmp_path / folder, env=env) as payments:
-            call = {"name": "get_charge", "arguments": {"charge_id": CHARGE["charge_id"]}}
-            return [payments.request("tools/call", call).get("isError", False) for _ in range(30)]
+def test_chance_is_drawn_from_a_seed_so_that_a_run_can_be_repeated(shared, payments):
+    def outcomes(seed):
+        set_faults(shared["data"], {"tool": "get_charge", "fault": "fail", "probability": 0.5}, seed=seed)
+        call = {"name": "get_charge", "arguments": {"charge_id": CHARGE["charge_id"]}}
+        return [payments.request("tools/call", call).get("isError", False) for _ in range(30)]
 
-    with ThreadPoolExecutor(3) as pool:
-        first, again, other = pool.map(outcomes, ["a", "b", "c"], [7, 7, 8])
+    first, again, other = outcomes(7), outcomes(7), outcomes(8)
     assert first == again != other
     assert 5 < sum(first) < 25
 
 
-def test_answers_can_be_oversized_malformed_strange_and_beside_the_point(data):
-    with Server("payments", data) as payments:
-        set_faults(data, {"tool": "refund", "fault": "oversized", "bytes": 3_000_000, "times": 1})
-        assert len(payments.call("refund", **CHARGE, idempotency_key="k1")["padding"]) == 3_000_000
-        set_faults(data, {"tool": "refund", "fault": "malformed", "times": 1})
-        assert payments.call("refund", **CHARGE, idempotency_key="k1")["refund_id"] == ["not", 1, "text"]
-        set_faults(data, {"tool": "refund", "fault": "not_json", "times": 1})
-        honest = payments.call("refund", **CHARGE, idempotency_key="k1")
-        assert any("Warning" in line for line in payments.strays)
-        set_faults(data, {"tool": "refund", "fault": "strange_text", "times": 1})
-        arguments = {**CHARGE, "idempotency_key": "k1"}
-        line = payments.raw("tools/call", {"name": "refund", "arguments": arguments})
-        assert '"number": 1e400000' in line
-        structured = json.loads(line)["result"]["structuredContent"]
-        assert structured["refund_id"] == honest["refund_id"]
-        assert (structured["nul"], structured["surrogate"]) == ("a\0b", "\ud800")
-    assert executions(data) == 1
+def test_faults_also_come_from_the_environment(data):
+    rules = {"rules": [{"tool": "find_customer", "fault": "fail", "times": 1}]}
+    with Server("crm", data, env={"ACME_FAULTS": json.dumps(rules)}) as crm:
+        assert "unavailable" in crm.refused("find_customer", email="nobody@mailbox.example")
+        assert crm.call("find_customer", email="nobody@mailbox.example")["customer"] is None
 
 
-def test_a_tool_can_describe_itself_otherwise(data):
-    with Server("payments", data) as payments:
-        pinned = json.loads((ACME / "tools.lock.json").read_text())["connections"]["payments"]
-        tools = {t["name"]: t["description"] for t in payments.request("tools/list", {})["tools"]}
-        assert tools == {name: pin["description"] for name, pin in pinned.items()}
-        set_faults(data, definition={"refund": "changed"})
-        changed = {t["name"]: t["description"] for t in payments.request("tools/list", {})["tools"]}
-        assert [name for name in tools if tools[name] != changed[name]] == ["refund"]
+def test_answers_can_be_oversized_malformed_strange_and_beside_the_point(shared, payments):
+    data, charge = shared["data"], {**charge_of("ch_8b5gx29q"), "idempotency_key": "o1"}
+    set_faults(data, {"tool": "refund", "fault": "oversized", "bytes": 3_000_000, "times": 1})
+    assert len(payments.call("refund", **charge)["padding"]) == 3_000_000
+    set_faults(data, {"tool": "refund", "fault": "malformed", "times": 1})
+    assert payments.call("refund", **charge)["refund_id"] == ["not", 1, "text"]
+    set_faults(data, {"tool": "refund", "fault": "not_json", "times": 1})
+    honest = payments.call("refund", **charge)
+    assert any("Warning" in line for line in payments.strays)
+    set_faults(data, {"tool": "refund", "fault": "strange_text", "times": 1})
+    line = payments.raw("tools/call", {"name": "refund", "arguments": charge})
+    assert '"number": 1e400000' in line
+    structured = json.loads(line)["result"]["structuredContent"]
+    assert structured["refund_id"] == honest["refund_id"]
+    assert (structured["nul"], structured["surrogate"]) == ("a\0b", "\ud800")
+    assert executions(data, charge["charge_id"]) == 1
+
+
+def test_a_tool_can_describe_itself_otherwise(shared, payments):
+    def described():
+        return {t["name"]: t["description"] for t in payments.request("tools/list", {})["tools"]}
+
+    before = described()
+    set_faults(shared["data"], definition={"refund": "changed"})
+    changed = described()
+    assert [name for name in before if before[name] != changed[name]] == ["refund"]
 
 
 def test_every_tool_is_pinned_as_its_server_describes_it(shared):
     pins = json.loads((ACME / "tools.lock.json").read_text())["connections"]
-    for name, server in shared.items():
+    for name, server in ((n, shared[n]) for n in ("payments", "helpdesk", "crm")):
         live = {
             t["name"]: (t["description"], t["inputSchema"], t["outputSchema"])
             for t in server.request("tools/list", {})["tools"]
@@ -317,13 +330,12 @@ def test_every_tool_is_pinned_as_its_server_describes_it(shared):
         assert live == pinned
 
 
-def test_faults_and_resets_are_arranged_from_the_command_line(data):
+def test_faults_are_arranged_from_the_command_line(data):
     assert run("crm", data, "--fault", '{"tool": "add_note", "fault": "fail", "times": 1}').returncode == 0
     assert json.loads((data / "faults.json").read_text())["rules"][0]["fault"] == "fail"
-    wrong = run("crm", data, "--fault", '{"tool": "add_note", "fault": "explode"}')
+    wrong = run("crm", data, "--no-faults", "--fault", '{"tool": "add_note", "fault": "explode"}')
     assert wrong.returncode == 1
     assert "is no rule" in wrong.stderr
-    assert run("crm", data, "--no-faults").returncode == 0
     assert not (data / "faults.json").exists()
 
 
