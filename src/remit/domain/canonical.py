@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -52,7 +52,9 @@ def normalise(value: Any, *, what: str = "value") -> Any:
 
 def dumps(value: Any) -> bytes:
     """Canonical bytes of a normalised value: sorted keys, no white space, UTF-8, exact numbers."""
-    return _render(value).encode("utf-8", "backslashreplace")
+    parts: list[str] = []
+    _render(value, parts.append)
+    return "".join(parts).encode("utf-8", "backslashreplace")
 
 
 def digest(value: Any) -> str:
@@ -142,23 +144,45 @@ def _exact(number: Decimal, what: str) -> int | Decimal:
     return number.normalize()
 
 
-def _render(value: Any) -> str:
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case dict():
-            # JCS orders keys by UTF-16 code units; for text without astral characters this is code point order.
-            items = sorted(value.items(), key=lambda kv: kv[0].encode("utf-16-be", "surrogatepass"))
-            return "{" + ",".join(f"{_text(k)}:{_render(v)}" for k, v in items) + "}"
-        case list() | tuple():
-            return "[" + ",".join(map(_render, value)) + "]"
-        case str():
-            return _text(value)
-        case _:
-            return json.dumps(value)
+def _render(value: Any, put: Callable[[str], None]) -> None:
+    kind = type(value)
+    if kind is str:
+        put(_text(value))
+    elif kind is dict:
+        put("{")
+        for number, key in enumerate(sorted(value) if _plain_keys(value) else sorted(value, key=_utf16)):
+            put(f"{',' if number else ''}{_text(key)}:")
+            _render(value[key], put)
+        put("}")
+    elif kind is list or kind is tuple:
+        put("[")
+        for number, item in enumerate(value):
+            if number:
+                put(",")
+            _render(item, put)
+        put("]")
+    elif kind is Decimal:
+        put(format(value, "f"))
+    else:
+        put(json.dumps(value))
+
+
+def _plain_keys(value: dict[str, Any]) -> bool:
+    return all(map(str.isascii, value))
+
+
+def _utf16(key: str) -> bytes:
+    """JCS orders keys by UTF-16 code units."""
+    return key.encode("utf-16-be", "surrogatepass")
 
 
 def _text(value: str) -> str:
+    if value.isascii():
+        return _encode(value)
     if any("\ud800" <= c <= "\udfff" for c in value):
-        return json.dumps(value)  # a lone surrogate has no UTF-8 form: keep it as an escape
-    return json.dumps(value, ensure_ascii=False)
+        return _encode_ascii(value)  # a lone surrogate has no UTF-8 form: keep it as an escape
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode_ascii = json.JSONEncoder().encode

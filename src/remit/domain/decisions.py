@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal
 
+from remit.domain import canonical
 from remit.domain.actions import ActionMode
 
 
@@ -27,7 +29,7 @@ class Actor:
     """True: the permit must hold for the agent and for the person."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """What an agent asks for: one tool call or one model request, before it is judged.
 
@@ -51,6 +53,16 @@ class Call:
     """Digest of the request as a program made it, before defaults were filled in; compared at replay."""
     implied_by: str | None = None
     """The action type that declares this call as its lookup, undo or current state; None: the agent asked for it."""
+
+    @cached_property
+    def body(self) -> bytes:
+        """The arguments' canonical bytes."""
+        return canonical.dumps(self.args)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the arguments' canonical bytes."""
+        return canonical.digest_bytes(self.body)
 
 
 class ReasonCode(StrEnum):

@@ -49,7 +49,7 @@ def approval(
             "reasons": [{"code": r.code, "text": r.text, "policy_id": r.policy_id} for r in verdict.reasons],
             "policy_ids": list(verdict.policy_ids),
             "policy_version": governance.policy.version,
-            "args_digest": canonical.digest(request.args),
+            "args_digest": request.digest,
             "determining": verdict.determining_digest,
         },
     )

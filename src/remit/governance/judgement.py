@@ -92,6 +92,11 @@ class Request:
         """The one canonical value that is judged, digested, shown and executed."""
         return self.call.args if self.edited is None else self.edited
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of that value's canonical bytes."""
+        return self.call.digest if self.edited is None else canonical.digest(self.edited)
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -166,7 +171,7 @@ def _approved(
         return frozenset()
     roles = approving.usable(
         request.approvals,
-        args_digest=canonical.digest(request.args),
+        args_digest=request.digest,
         determining=verdict.determining_digest,
         roles=verdict.roles,
         now=now,

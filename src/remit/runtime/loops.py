@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from remit.domain import canonical
 from remit.domain.agents import AgentSpec
 from remit.domain.decisions import Call
 from remit.runtime.road import TurnSuspendedError
@@ -29,7 +28,7 @@ class LoopGuard:
 
     def watch(self, call: Call) -> None:
         """Count a call that is about to be made. Raises LoopDetectedError at a limit; the call is then not made."""
-        place = (call.action, canonical.digest(call.args))
+        place = (call.action, call.digest)
         if self._made[place] >= self._repeats:
             raise LoopDetectedError(
                 f"The same call of {call.action} was made {self._made[place]} times; may it go on?",

@@ -259,7 +259,7 @@ class TurnRoad:
     def _known(self, call: Call) -> LedgerRow | None:
         """What the ledger holds at this place. Raises ProgramDiverged if it is something else."""
         row = self._rows.get(call.key)
-        if row is not None and (row.action != call.action or row.asked_digest != canonical.digest(call.args)):
+        if row is not None and (row.action != call.action or row.asked_digest != call.digest):
             what = "other arguments" if row.action == call.action else call.action
             raise ProgramDiverged(
                 f"at {call.key} this turn asked for {row.action} before and now asks for {what}; nothing was executed"
