@@ -84,8 +84,17 @@ CHECKPOINT_FIELDS = {
     "kind": "`checkpoint`",
     "note": "The signed checkpoint (C2SP tlog-checkpoint in a signed note).",
     "final": "true for the one that covers the whole file.",
-    "continues": "In an excerpt made with `--checkpoint`: `size` of that checkpoint, and the RFC 6962 consistency `proof`.",
+    "continues": "In an excerpt made with `--checkpoint`: that one's `size`, and the RFC 6962 consistency `proof`.",
 }
+
+
+_LINES = (
+    "`remit audit export` writes one JSON object a line, in UTF-8, each in exactly one form: no spaces, keys in the order "
+    "given here, no escapes but those that JSON demands. A whole export is a `key` line, `run` and `payload` lines, "
+    "`record` lines with `checkpoint` lines between them, and the final checkpoint. An excerpt (`--session`) has its "
+    "checkpoint before its records. Times are ISO 8601 in UTC. `[redacted]` stands for a declared field, `[erased]` for "
+    "erased and `[withheld]` for withheld contents."
+)
 
 
 def audit_reference() -> str:
@@ -97,11 +106,7 @@ def audit_reference() -> str:
         "A tag reads `source:subject:action`. Tags are stable: scripts may rely on them.",
         _table("tag", "meaning", {tag.value: MEANINGS[tag] for tag in Tag}),
         "## Lines of an export",
-        "`remit audit export` writes one JSON object a line, in UTF-8, each in exactly one form: no spaces, keys in the "
-        "order given here, no escapes but those that JSON demands. A whole export is a `key` line, `run` and `payload` "
-        "lines, `record` lines with `checkpoint` lines between them, and the final checkpoint. An excerpt (`--session`) "
-        "has its checkpoint before its records. Times are ISO 8601 in UTC. `[redacted]` stands for a declared field, "
-        "`[erased]` for erased and `[withheld]` for withheld contents.",
+        _LINES,
     ]
     for title, fields in (
         ("key", KEY_FIELDS),
