@@ -102,7 +102,7 @@ def end(folder: Path) -> None:
         processes.stop(data(folder))
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -202,20 +202,25 @@ class TestShared:
         assert not running(folder)
 
     def test_a_forked_child_is_no_client(self, folder: Path) -> None:
-        first = start(folder)
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(writer)
-            first.close()
-            os.read(reader, 1)
-            os._exit(0)
-        os.close(reader)
-        assert query(first.url(), "select 1") == 1
-        first.close()
-        assert not running(folder)
-        os.close(writer)
-        assert os.waitpid(child, 0)[1] == 0
+        """It shares its parent's open files, and must neither stop the server nor keep it when the parent dies."""
+        fork = "import os, time; child = os.fork(); child and (print(child, flush=True), time.sleep(600)); "
+        forking = CLIENT.replace("sys.stdin.readline()", f"{fork}sys.stdin.read()")
+        parent = subprocess.Popen(
+            [sys.executable, "-c", forking, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        assert "url" in json.loads(parent.stdout.readline())
+        child = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+        eventually(lambda: not running(folder))
+        os.kill(child, 0)
+        with start(folder) as first:
+            parent.stdin.close()
+            assert parent.stdout.read() == "", "the child has ended, and closed what it believes to be its share"
+            assert query(first.url(), "select 1") == 1
+        parent.stdout.close()
 
     def test_a_process_that_ends_without_closing_leaves(self, folder: Path) -> None:
         script = (
