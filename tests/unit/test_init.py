@@ -18,6 +18,7 @@ from remit.config.toml_source import read_toml
 from remit.config.yaml_source import read_yaml
 from remit.domain import canonical
 from remit.errors import ConfigurationError
+from remit.governance.policy import PolicyEngine, PolicyQuestion
 from remit.governance.policy_report import policy_report
 from remit.governance.signing import generate_key, load_key, public_text, sign_bundle, verify_bundle
 
@@ -108,6 +109,35 @@ def test_the_template_fits_the_published_schemas():
         jsonschema.Draft202012Validator(schema).validate(value)
         seen.add(name)
     assert seen == {"remit.toml", "directory.yaml", "connections.yaml", "actions.yaml", "agent.yaml", "tools.lock.json"}
+
+
+@pytest.mark.parametrize(("importance", "kind"), [(1, "permit"), (2, "permit"), (4, "needs_approval"), (6, "forbid")])
+def test_the_templates_policies_permit_ask_and_forbid(tmp_path, importance, kind):
+    init_project(tmp_path, make_key=generate_key, person="dana")
+    project = load_project(tmp_path)
+    engine = PolicyEngine.load(
+        project.policies, project.actions, project.tool, project.directory, {"hello": project.agents["hello"].spec}
+    )
+    question = PolicyQuestion(
+        agent="hello",
+        person=None,
+        assisted=False,
+        action="notes.write",
+        args={"text": "x", "importance": importance},
+        autonomy="supervised",
+        labels=frozenset(),
+        usd_micros=0,
+        tokens=0,
+        calls=0,
+        workspace="home",
+        workflow="",
+        trigger="",
+    )
+    verdict = engine.judge(question)
+    assert verdict.kind == kind
+    assert verdict.roles == (("accountable",) if kind == "needs_approval" else ())
+    if kind == "needs_approval":
+        assert [r.code for r in verdict.reasons] == ["needs_human_approval_over_2"]
 
 
 def test_the_locks_digests_are_those_of_its_definitions():

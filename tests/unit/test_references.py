@@ -264,6 +264,18 @@ def test_arguments_are_not_doubted_where_the_schema_hides_them():
     assert said(with_tool("    defaults: {anything: 1}\n", schema={"$ref": "#/$defs/x", "$defs": {"x": {}}})) == []
 
 
+def test_what_a_file_says_cannot_command_a_terminal():
+    found = problems(extended("agents/hello/agent.yaml", 'workflow: "a\\e[2J\\nb"\n"x\\e\\n": 1\n'))
+    assert len(found) == 2
+    assert all(str(p).isprintable() for p in found)
+    assert "unknown key `x\\x1b\\n`" in [p.message for p in found]
+
+
+def test_a_pattern_in_an_input_that_is_none():
+    found = said(changed("agents/hello/agent.yaml", "minLength: 1", 'pattern: "["'))
+    assert found[0].startswith("agents/hello/agent.yaml:15 `input` is not a JSON Schema")
+
+
 def test_a_circle_of_managers_is_told_once():
     people = "".join(f"  - {{id: p{i}, name: P, manager: p{(i + 1) % 3}}}\n" for i in range(3))
     text = (

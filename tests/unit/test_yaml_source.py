@@ -106,8 +106,9 @@ def test_aliases_may_not_nest_deeper_than_values():
         "[" * 900_000,
         "{a: " * 200_000,
         "- " * 400_000,
+        "a: " + "!" * 900_000,
     ],
-    ids=["laughs", "aliases", "brackets", "braces", "dashes"],
+    ids=["laughs", "aliases", "brackets", "braces", "dashes", "tag"],
 )
 def test_a_bomb_is_refused_within_a_second(bomb):
     began = time.process_time()

@@ -36,6 +36,8 @@ _KINDS = {
     "frozen_set_type": ("a list", "write one `- item` line for each"),
 }
 
+_MOST_CANDIDATES = 1_000  # comparing with more takes longer than it helps
+
 _BOUNDS = {
     "greater_than": ("must be more than {gt}", "raise it"),
     "greater_than_equal": ("must be at least {ge}", "raise it"),
@@ -81,7 +83,10 @@ def raw_path(model: type[BaseModel], value: Any, location: Path) -> tuple[Path, 
 
 def nearest(word: str, known: Iterator[str] | list[str]) -> str:
     """The known word that is most like this one, or an empty text where none is near."""
-    found = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    candidates = list(known)
+    if len(candidates) > _MOST_CANDIDATES:
+        return ""
+    found = difflib.get_close_matches(word[:100], candidates, n=1, cutoff=0.6)
     return found[0] if found else ""
 
 

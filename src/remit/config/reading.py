@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,9 +67,19 @@ def read_files(files: Mapping[str, bytes], problems: list[Problem] | None = None
     return _Loader(files, list(problems or [])).load()
 
 
-def in_order(problems: list[Problem]) -> list[Problem]:
-    """Each problem once, by file and line."""
-    return sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line, p.column))
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once, by file and line, as one printable line each.
+
+    What a file says is repeated in messages, and must neither break their lines nor command somebody's terminal.
+    """
+    shown = (
+        replace(p, file=_printable(p.file), message=_printable(p.message), mend=_printable(p.mend)) for p in problems
+    )
+    return sorted(dict.fromkeys(shown), key=lambda p: (p.file, p.line, p.column))
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class _Loader:

@@ -272,7 +272,7 @@ def _agent(loaded: Loaded, source: Source, agent: AgentVersion) -> Iterator[Prob
     yield from _agent_tools(loaded, source, spec.tools)
     yield from _agent_model(loaded, source, agent)
     try:
-        Draft202012Validator.check_schema(spec.input)
+        Draft202012Validator.check_schema(spec.input, format_checker=Draft202012Validator.FORMAT_CHECKER)
     except SchemaError as error:
         inside: Sequence[str | int] = tuple(error.absolute_path)
         yield source.problem(("input", *inside), f"`input` is not a JSON Schema: {error.message[:200]}", "correct it")

@@ -49,6 +49,9 @@ MAX_ANCHORS = 100
 MAX_ALIASES = 1_000
 """Most aliases in one file."""
 
+_LONG_TAG = re.compile(r"(?:^|[\s\[{,])!\S{256}", re.MULTILINE)
+"""What the parser would need minutes for, and nobody writes."""
+
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUE = frozenset({"true", "True", "TRUE"})
 _FALSE = frozenset({"false", "False", "FALSE"})
@@ -60,6 +63,8 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 def read_yaml(file: str, data: bytes) -> Source:
     """Read one YAML document. Raises SourceError with everything that is wrong with it."""
     text = decode(file, data)
+    if (tag := _LONG_TAG.search(text)) is not None:
+        raise fail(file, mark_at(text, text.index("!", tag.start())), "this tag is too long", "remove it")
     builder = _Builder(file)
     try:
         for event in _events(file, text):
