@@ -233,9 +233,11 @@ def test_a_group_may_not_be_called_like_an_action(desk):
 def test_deep_and_long_policies_are_problems_and_not_crashes(desk):
     head = '@id("a") permit (principal, action, resource) when { '
     deep = head + "(" * 100_000 + "true" + ")" * 100_000 + " };"
-    assert f"deeper than {MAX_NESTING}" in only(desk.check(deep)).message
-    unbalanced = head + "[" * 100_000
-    assert "deeper" in only(desk.check(unbalanced)).message
+    assert "longer than" in only(desk.check(deep)).message
+    unbalanced = head + "[" * 19_000
+    assert f"deeper than {MAX_NESTING}" in only(desk.check(unbalanced)).message
+    for chain in ("context has a" + ".a" * 9_000, "context" + " . // no\n x" * 1_000):
+        assert "chain of attributes" in only(desk.check(f"{head}{chain} }};")).message
     assert "longer than" in only(desk.check(head + "true && " * 10_000 + "true };")).message
     chain = head + "context.assisted && " * 900 + "true };"
     assert "nested too deeply" in only(desk.check(chain)).message

@@ -101,6 +101,24 @@ def test_amounts_are_exact(desk, amount, kind):
     assert desk.engine().judge(desk.question(amount=amount)).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("action", "args", "words"),
+    [
+        ("payments.refund", {"amount": Decimal("50.12345")}, "amount has more than four decimal places: 50.12345"),
+        ("payments.refund", {"amount": 10**15}, "amount is out of the range"),
+        ("payments.refund", {"amount": "50"}, "amount is not of the type decimal"),
+        ("helpdesk.read", {"count": 2**63}, "count is out of the range"),
+    ],
+)
+def test_a_refusal_says_which_argument_and_why(desk, action, args, words):
+    engine = desk.engine(
+        '@id("a") permit (principal, action == Action::"payments.refund", resource)\n'
+        'when { context.args.amount.lessThan(decimal("9.0")) };\n'
+        '@id("b") permit (principal, action == Action::"helpdesk.read", resource) when { context.args.count < 9 };'
+    )
+    assert words in engine.judge(desk.question(action, **args)).reasons[0].text
+
+
 def test_what_no_policy_reads_is_not_looked_at(desk):
     verdict = desk.engine().judge(desk.question(score=0.1 + 0.2, note="\ud800", other={"deep": [[[1]]]}))
     assert verdict.kind == "permit"

@@ -15,6 +15,8 @@ from remit.errors import Problem
 
 MAX_NESTING = 40
 """Deepest nesting of brackets. The engine's parser overflows the process's stack somewhere above 500."""
+MAX_DOTS = 20
+"""Longest chain of attributes. `has a.b.c` is expanded by the parser into every prefix, squared in size."""
 MAX_CHARS = 20_000
 """Longest statement, in characters."""
 
@@ -95,12 +97,9 @@ def cut(file: str, text: str) -> tuple[list[Statement], list[Problem]]:
             return
         row = bisect_right(starts, begin)
         statement = Statement(file, row, begin - starts[row - 1] + 1, text[begin:end].rstrip())
-        if deepest > MAX_NESTING:
-            problems.append(statement.problem(f"brackets are nested deeper than {MAX_NESTING} levels", "simplify it"))
-        elif end - begin > MAX_CHARS:
-            problems.append(
-                statement.problem(f"a policy is longer than {MAX_CHARS:,} characters", "split it into several policies")
-            )
+        excess = _excess(statement.text, deepest)
+        if excess:
+            problems.append(statement.problem(excess, "simplify it, or split it into several policies"))
         else:
             statements.append(statement)
         begin, depth, deepest = None, 0, 0
@@ -120,6 +119,21 @@ def cut(file: str, text: str) -> tuple[list[Statement], list[Problem]]:
             close(match.end())
     close(len(text))
     return statements, problems
+
+
+def _excess(text: str, nesting: int) -> str:
+    """What is too much about a statement for the engine's parser; empty where nothing is."""
+    if len(text) > MAX_CHARS:
+        return f"a policy is longer than {MAX_CHARS:,} characters"
+    if nesting > MAX_NESTING:
+        return f"brackets are nested deeper than {MAX_NESTING} levels"
+    chain = longest = 0
+    previous = ""
+    for token in Statement("", 1, 1, text).tokens() if text.count(".") > MAX_DOTS else ():
+        chain = chain + 1 if token.text == "." else chain if previous == "." else 0
+        longest = max(longest, chain)
+        previous = token.text
+    return f"a chain of attributes is longer than {MAX_DOTS}" if longest > MAX_DOTS else ""
 
 
 def quote(text: str) -> str:
