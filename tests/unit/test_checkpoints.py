@@ -4,7 +4,7 @@ import base64
 import hashlib
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from remit.domain.checkpoints import (
 )
 from remit.errors import IntegrityError, InvalidInput
 
-KEY = SigningKey.generate("remit-log")
+KEY = SigningKey("remit-log", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 NOTE = KEY.sign(Checkpoint("remit-log", 20852163, hashlib.sha256(b"x").digest()))
 # A key pair that other implementations of signed notes use in their tests.
 SIGNER = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"

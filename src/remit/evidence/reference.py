@@ -89,11 +89,11 @@ CHECKPOINT_FIELDS = {
 
 
 _LINES = (
-    "`remit audit export` writes one JSON object a line, in UTF-8, each in exactly one form: no spaces, keys in the order "
-    "given here, no escapes but those that JSON demands. A whole export is a `key` line, `run` and `payload` lines, "
-    "`record` lines with `checkpoint` lines between them, and the final checkpoint. An excerpt (`--session`) has its "
-    "checkpoint before its records. Times are ISO 8601 in UTC. `[redacted]` stands for a declared field, `[erased]` for "
-    "erased and `[withheld]` for withheld contents."
+    "`remit audit export` writes one JSON object a line, in UTF-8, each in exactly one form: no spaces, keys in the "
+    "order given here, no escapes but those that JSON demands. A whole export is a `key` line, `run` and `payload` "
+    "lines, `record` lines with `checkpoint` lines between them, and the final checkpoint. An excerpt (`--session`) "
+    "has its checkpoint before its records. Times are ISO 8601 in UTC. `[redacted]` stands for a declared field, "
+    "`[erased]` for erased and `[withheld]` for withheld contents."
 )
 
 

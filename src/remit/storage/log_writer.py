@@ -14,7 +14,8 @@ from psycopg.rows import dict_row
 from remit.domain.merkle import fold, peaks
 from remit.errors import DatabaseUnavailable
 from remit.storage import audit_log
-from remit.storage.audit_log import Db, StoredCheckpoint
+from remit.storage.audit_log import StoredCheckpoint
+from remit.storage.sessions import Db
 
 Sign = Callable[[int, bytes], str]
 """Makes the signed note of a tree from its size and root."""

@@ -21,27 +21,10 @@ from remit.evidence.verify import verify_file, verify_lines
 from remit.governance.sealer import Sealer
 from remit.storage import audit_log, sessions
 from remit.storage.ledger import payload_id
-from remit.storage.migrate import migrate
 from remit.storage.sessions import NewSession, put_payload, record
 
 KEY = SigningKey.generate()
 REQUEST = ExportRequest(by="person:dana", wait=timedelta(seconds=30))
-
-
-@pytest.fixture(scope="module")
-def migrated(database_factory):
-    database = database_factory.create()
-    migrate(database.url())
-    with psycopg.connect(database.url()) as db:
-        db.execute("insert into remit.bundles values ('b', '', 'k', '', 'person:a')")
-        db.execute("insert into remit.agent_versions values ('refund-desk', 'v1', 'b')")
-    yield database.name
-    database_factory.drop(database)
-
-
-@pytest.fixture
-def database(make_database, migrated):
-    return make_database(migrated)
 
 
 @pytest.fixture
