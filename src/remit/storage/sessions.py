@@ -278,3 +278,11 @@ def _session(row: dict[str, Any]) -> Session:
         updated_at=row["updated_at"],
         reason=row["reason"],
     )
+
+
+def turn_status(db: Db, turn_id: str) -> str:
+    """Where a turn stands. Raises NotFound."""
+    row = db.execute("select status from remit.turns where id = %s", (turn_id,)).fetchone()
+    if row is None:
+        raise NotFound(f"there is no turn {turn_id}")
+    return str(row["status"])

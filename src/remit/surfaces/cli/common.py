@@ -1,0 +1,201 @@
+"""What the commands share: which project, who asks, and how an answer is printed."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from remit.bootstrap import Services
+    from remit.governance.desk import Decider
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def project_option(function: F) -> F:
+    """`--project DIR`: the project's folder."""
+    return click.option(
+        "--project",
+        "-p",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path(),
+        envvar="REMIT_PROJECT",
+        help="The project's folder; this one by default.",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`: the stable form for scripts."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON, in the shape that the reference documents."
+    )(function)
+
+
+def as_option(function: F) -> F:
+    """`--as PERSON`: who decides, in local development."""
+    return click.option(
+        "--as", "person", metavar="PERSON", help="Act as this person. Only in local development; recorded as simulated."
+    )(function)
+
+
+def reason_option(function: F) -> F:
+    """`--reason TEXT`: kept with the decision."""
+    return click.option("--reason", required=True, help="Why; kept with the decision.")(function)
+
+
+@contextmanager
+def services(folder: Path) -> Iterator[Services]:
+    """The project's services, for the time of one command."""
+    from remit.bootstrap import open_services  # noqa: PLC0415 - heavy; `--help` must not wait for it
+
+    with open_services(folder) as found:
+        yield found
+
+
+def decider(opened: Services, person: str | None) -> Decider:
+    """Who decides, and how that is known. Raises NotEntitled if it is not known.
+
+    On an embedded database in development, anyone at this machine may name a person with `--as`; the record says that
+    it was simulated. Everywhere else a token says who it is.
+    """
+    from remit.errors import NotEntitled  # noqa: PLC0415
+    from remit.governance.desk import Decider  # noqa: PLC0415
+    from remit.storage import tokens  # noqa: PLC0415
+
+    directory = opened.deployments.load().project.directory
+    token = os.environ.get("REMIT_TOKEN")
+    if token:
+        with opened.sessions.transaction() as db:
+            subject = tokens.subject(db, hashlib.sha256(token.encode()).hexdigest())
+        if subject is None or not subject.startswith("person:"):
+            raise NotEntitled(
+                "REMIT_TOKEN is not a valid token of a person", advice="Ask for a new one: `remit token`."
+            )
+        if person is not None and subject != f"person:{person}":
+            raise NotEntitled(f"the token is {subject}'s; `--as {person}` is not possible with it")
+        return Decider(subject.removeprefix("person:"))
+    if not (opened.database.embedded and opened.declared.project.development):
+        raise NotEntitled(
+            "this is not a development project on an embedded database, so somebody has to prove who they are",
+            advice="Set REMIT_TOKEN to your token. `--as` exists only in local development.",
+        )
+    found = person or opened.settings.as_person or _only_person(directory)
+    if not directory.is_active(found):
+        known = ", ".join(p.id for p in directory.people if p.status == "active")
+        raise NotEntitled(
+            f"{found!r} is not an active person of the directory", advice=f"Use `--as` with one of: {known}."
+        )
+    return Decider(found, simulated=person is not None or opened.settings.as_person is not None)
+
+
+def _only_person(directory: Any) -> str:
+    active = [p.id for p in directory.people if p.status == "active"]
+    login = getpass.getuser()
+    return active[0] if len(active) == 1 else login
+
+
+def print_json(value: Any) -> None:
+    """Print JSON; times in ISO 8601 with zone, exact numbers as text where a float would not be exact."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def plain(value: Any) -> Any:
+    """A value with only JSON's types in it."""
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else str(value)
+        case dict():
+            return {str(k): plain(v) for k, v in value.items()}
+        case list() | tuple():
+            return [plain(v) for v in value]
+        case set() | frozenset():
+            return sorted(plain(v) for v in value)
+        case bytes() | memoryview():
+            return bytes(value).hex()
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return plain(asdict(value))
+        case _:
+            return value
+
+
+def usd(micros: int) -> str:
+    """Micro-dollars as exact text."""
+    return f"{Decimal(micros) / 1_000_000:f}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
+    """Print a table on a terminal, and tab-separated lines into a pipe."""
+    if not rows:
+        click.echo(empty)
+        return
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(_cell(c) for c in row))
+        return
+    from rich.console import Console  # noqa: PLC0415 - only for terminals
+    from rich.table import Table  # noqa: PLC0415
+
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(c).replace("[", "\\[") for c in row))
+    Console().print(made)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if value is None:
+        return ""
+    # Text from agents and outside systems must not steer the terminal.
+    return "".join(c if c.isprintable() else " " for c in str(value))
+
+
+def heading(text: str) -> None:
+    """A line that opens a part."""
+    click.secho(_cell(text), bold=True)
+
+
+def line(label: str, value: Any) -> None:
+    """One labelled value, if there is one."""
+    if value not in (None, "", [], (), {}):
+        click.echo(f"  {label:<14} {_cell(value)}")
+
+
+def compact(value: Any, limit: int = 160) -> str:
+    """A value on one line."""
+    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def read_input(text: str) -> Any:
+    """JSON given as text, `@FILE` or `-` for standard input. Raises InvalidInput."""
+    from remit.domain import canonical  # noqa: PLC0415
+    from remit.errors import InvalidInput  # noqa: PLC0415
+
+    if text == "-":
+        text = sys.stdin.read()
+    elif text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"{text[1:]} cannot be read: {error}") from None
+    return canonical.parse(text, what="input")

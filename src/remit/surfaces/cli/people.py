@@ -1,0 +1,227 @@
+"""What waits for people, and what they decide."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from remit.surfaces.cli import common
+from remit.surfaces.cli.work import item as item_shape
+
+
+def commands() -> dict[str, click.Command]:
+    """The commands of this module."""
+    return {"inbox": inbox_, "decide": decide, "answer": answer, "undo": undo}
+
+
+@click.command("inbox")
+@click.argument("item_id", required=False)
+@click.option("--all", "everything", is_flag=True, help="Decided and expired items too.")
+@click.option("--person", "mine", metavar="PERSON", help="Only what this person may answer, and what they were told.")
+@click.option("--kind", type=click.Choice(["approval", "question", "reconciliation", "attention"]))
+@common.json_option
+@common.project_option
+def inbox_(
+    item_id: str | None, everything: bool, mine: str | None, kind: str | None, as_json: bool, folder: Path
+) -> None:
+    """List what waits for a person, or show ITEM_ID with everything that is needed to decide."""
+    from remit.storage import inbox  # noqa: PLC0415
+
+    with common.services(folder) as services, services.sessions.transaction() as db:
+        if item_id is not None:
+            shown = context(services, db, item_id)
+            common.print_json(shown) if as_json else _print_item(shown)
+            return
+        found = inbox.listing(db, status=None if everything else "open", person=mine, kind=kind)
+        told = inbox.notices(db, mine) if mine is not None else []
+    if as_json:
+        common.print_json([item_shape(i) for i in found])
+        return
+    rows = [(i.id, i.kind, i.status, i.summary, ", ".join(i.assignees), i.expires_at) for i in found]
+    common.table(
+        ("item", "kind", "status", "what", "who may answer", "expires"), rows, empty="Nothing waits for anybody."
+    )
+    for notice in told:
+        click.echo(f"told: {notice['text']} ({notice['kind']}, {notice['session_id']})")
+
+
+def context(services: Any, db: Any, item_id: str) -> dict[str, Any]:
+    """An item with its action, the policies that asked, who answers for it, history and cost."""
+    from remit.storage import actions, inbox  # noqa: PLC0415
+
+    found = inbox.get(db, item_id)
+    shown = item_shape(found)
+    if found.action_id is None:
+        return shown
+    governance = services.deployments.load()
+    made = actions.get(db, found.action_id)
+    action_type = governance.action_type(made["action"])
+    policies = governance.policy.policies
+    spent = sum(a["usd_micros"] for a in actions.of_session(db, found.session_id))
+    return {
+        **shown,
+        "action": made["action"],
+        "args": made["args"],
+        "asked_args": made["asked_args"],
+        "policies": [
+            {"id": p, "where": _place(policies[p]), "text": policies[p].statement.text}
+            for p in made["policy_ids"]
+            if p in policies
+        ],
+        "raci": action_type.raci.holders() if action_type is not None and action_type.raci is not None else {},
+        "risk": action_type.risk if action_type is not None else None,
+        "reversible": action_type.reversible if action_type is not None else None,
+        "history": actions.history(db, made["action"], before=made["id"]),
+        "session_usd": common.usd(spent),
+    }
+
+
+def _place(policy: Any) -> str:
+    statement = policy.statement
+    return f"{statement.file}:{statement.line}"
+
+
+def _print_item(shown: dict[str, Any]) -> None:
+    common.heading(f"{shown['id']}  {shown['kind']}, {shown['status']}")
+    common.line("what", shown["summary"])
+    detail = shown["detail"]
+    common.line("why", detail.get("why"))
+    common.line("question", detail.get("question"))
+    for name, value in (shown.get("args") or {}).items():
+        common.line(f"  {name}", common.compact(value))
+    for name, change in (detail.get("changes") or {}).items():
+        common.line("changes", f"{name}: now {common.compact(change['now'])}, then {common.compact(change['then'])}")
+    common.line("there now", common.compact(detail["current"]) if detail.get("current") is not None else None)
+    for reason in detail.get("reasons") or []:
+        common.line("because", f"{reason['code']}: {reason['text']}")
+    for policy in shown.get("policies") or []:
+        common.line("policy", f"{policy['id']} ({policy['where']})")
+    for role, holders in (shown.get("raci") or {}).items():
+        common.line(role.replace("_", " "), ", ".join(holders))
+    common.line("reversible", {True: "yes", False: "no"}.get(shown.get("reversible")))  # type: ignore[arg-type]
+    for past in shown.get("history") or []:
+        common.line("before", f"{past['created_at']:%Y-%m-%d} {past['status']} by {(past['override'] or {}).get('by')}")
+    common.line("session cost", f"{shown['session_usd']} USD" if "session_usd" in shown else None)
+    common.line("may answer", ", ".join(shown["assignees"]))
+    common.line("expires", shown["expires_at"])
+    if shown["status"] == "open" and shown["kind"] == "approval":
+        click.echo(f"\n  remit decide {shown['id']} approve|edit|deny --reason …")
+    elif shown["status"] == "open":
+        click.echo(f"\n  remit answer {shown['id']} VALUE")
+
+
+@click.command("decide")
+@click.argument("item_id")
+@click.argument("verdict", type=click.Choice(["approve", "edit", "deny"]))
+@common.reason_option
+@click.option("--input", "edited", help="For edit: the arguments as you want them; JSON, @FILE or -.")
+@common.as_option
+@common.json_option
+@common.project_option
+def decide(
+    item_id: str, verdict: str, reason: str, edited: str | None, person: str | None, as_json: bool, folder: Path
+) -> None:
+    """Approve, edit and approve, or deny what ITEM_ID asks for.
+
+    Edited arguments are judged anew; where they still need approval, it has to be somebody else's.
+    """
+    if (verdict == "edit") != (edited is not None):
+        raise click.UsageError("`edit` needs `--input` with the arguments as you want them, and only `edit` takes it")
+    changed = common.read_input(edited) if edited is not None else None
+    with common.services(folder) as services:
+        who = common.decider(services, person)
+        if verdict == "deny":
+            done = services.sessions.deny(item_id, who, reason)
+        else:
+            done = services.sessions.approve(item_id, who, reason, edited=changed)
+    if as_json:
+        common.print_json(item_shape(done))
+    elif done.status == "open":
+        click.echo(f"{item_id}: noted; still needed: {', '.join(done.assignees)}")
+    else:
+        click.echo(f"{item_id}: {(done.decision or {}).get('verdict')} by {who.person}")
+
+
+@click.command("answer")
+@click.argument("item_id")
+@click.argument("value")
+@click.option("--reason", default="", help="Why; kept with the answer.")
+@common.as_option
+@common.json_option
+@common.project_option
+def answer(item_id: str, value: str, reason: str, person: str | None, as_json: bool, folder: Path) -> None:
+    """Answer what ITEM_ID asks with VALUE.
+
+    A question takes what its schema says: JSON where VALUE is JSON, else text. For an unknown outcome say `happened` or
+    `did-not-happen`; for stopped work `continue` or `cancel`.
+    """
+    from remit.domain import canonical  # noqa: PLC0415
+    from remit.errors import InvalidInput  # noqa: PLC0415
+
+    try:
+        parsed: Any = canonical.parse(value, what="answer")
+    except InvalidInput:
+        parsed = value
+    with common.services(folder) as services:
+        who = common.decider(services, person)
+        try:
+            done = services.sessions.answer(item_id, who, parsed, reason)
+        except InvalidInput:
+            if parsed == value:
+                raise
+            done = services.sessions.answer(item_id, who, value, reason)  # a text that happens to look like JSON
+    common.print_json(item_shape(done)) if as_json else click.echo(f"{item_id}: answered by {who.person}")
+
+
+@click.command("undo")
+@click.argument("target")
+@common.reason_option
+@click.option("--wait", is_flag=True, help="Wait until it is done.")
+@common.as_option
+@common.json_option
+@common.project_option
+def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool, folder: Path) -> int:
+    """Take back an action, or every action of a session that can be taken back, newest first."""
+    from remit.storage import actions, sessions  # noqa: PLC0415
+
+    with common.services(folder) as services:
+        who = common.decider(services, person)
+        governance = services.deployments.load()
+        with services.sessions.transaction() as db:
+            rows = actions.of_session(db, target) if target.startswith("ses_") else [actions.get(db, target)]
+        report: list[dict[str, Any]] = []
+        for row in reversed(rows):
+            action_type = governance.action_type(row["action"])
+            wrote = action_type is not None and action_type.effect == "write" and row["status"] == "succeeded"
+            if not wrote or action_type is None or (row["undone_by"] is not None and len(rows) > 1):
+                if len(rows) == 1:
+                    services.sessions.undo(row["id"], f"person:{who.person}", reason)
+                continue
+            if action_type.undo is None and len(rows) > 1:
+                report.append({"action": row["id"], "type": row["action"], "undo": "irreversible"})
+                continue
+            turn = services.sessions.undo(row["id"], f"person:{who.person}", reason)
+            report.append({"action": row["id"], "type": row["action"], "undo": "asked", "turn": turn})
+        if wait:
+            _wait_for(services, sessions, report)
+    if as_json:
+        common.print_json(report)
+    else:
+        rows_ = [(r["action"], r["type"], r["undo"], r.get("turn")) for r in report]
+        common.table(("action", "type", "undo", "turn"), rows_, empty="There is nothing to take back.")
+    return 1 if any(r["undo"] == "failed" for r in report) else 0
+
+
+def _wait_for(services: Any, sessions: Any, report: list[dict[str, Any]], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    for entry in report:
+        while "turn" in entry and time.monotonic() < until:
+            with services.sessions.transaction() as db:
+                status = sessions.turn_status(db, entry["turn"])
+            if status in {"finished", "failed", "cancelled", "waiting"}:
+                entry["undo"] = {"finished": "done", "waiting": "waits for approval"}.get(status, "failed")
+                break
+            time.sleep(0.1)

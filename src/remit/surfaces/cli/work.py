@@ -1,0 +1,238 @@
+"""Sessions: start, list, show, and move them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from remit.surfaces.cli import common
+
+
+def commands() -> dict[str, click.Command]:
+    """The commands of this module."""
+    return {"start": start, "sessions": sessions_, "session": session}
+
+
+@click.command("start")
+@click.argument("agent")
+@click.option("--input", "given", default="{}", help="JSON, @FILE, or - for standard input.")
+@click.option("--request-id", help="Your own id of the request, such as a ticket number.")
+@click.option("--title", default="", help="A few words for lists.")
+@click.option("--wait", is_flag=True, help="Wait until the session waits for somebody or has ended.")
+@click.option("--timeout", default=120.0, show_default=True, help="Most seconds to wait.")
+@common.as_option
+@common.json_option
+@common.project_option
+def start(
+    agent: str,
+    given: str,
+    request_id: str | None,
+    title: str,
+    wait: bool,
+    timeout: float,
+    person: str | None,
+    as_json: bool,
+    folder: Path,
+) -> int:
+    """Start a session with AGENT."""
+    value = common.read_input(given)
+    with common.services(folder) as services:
+        from remit.runtime.sessions import Start  # noqa: PLC0415 - heavy
+
+        who = common.decider(services, person)
+        session_id = services.sessions.start(
+            Start(
+                agent=agent,
+                input=value,
+                principal=f"person:{who.person}",
+                request_id=request_id,
+                title=title,
+                simulated=who.simulated,
+            )
+        )
+        if not wait:
+            common.print_json({"id": session_id}) if as_json else click.echo(session_id)
+            return 0
+        shown = _wait(services, session_id, timeout)
+    if as_json:
+        common.print_json(shown)
+    else:
+        _print_session(shown)
+    return 1 if shown["status"] in {"failed", "cancelled"} else 0
+
+
+def _wait(services: Any, session_id: str, timeout: float) -> dict[str, Any]:
+    until = time.monotonic() + timeout
+    while True:
+        with services.sessions.transaction() as db:
+            shown = describe(db, session_id)
+        if shown["status"] != "running" or time.monotonic() > until:
+            return shown
+        time.sleep(0.1)
+
+
+@click.command("sessions")
+@click.option("--status", help="Only these: running, waiting, paused, finished, failed, cancelled.")
+@click.option("--agent", help="Only this agent's.")
+@click.option("--before", help="The page before this session's id.")
+@click.option("--limit", default=50, show_default=True)
+@common.json_option
+@common.project_option
+def sessions_(
+    status: str | None, agent: str | None, before: str | None, limit: int, as_json: bool, folder: Path
+) -> None:
+    """List sessions, newest first."""
+    with common.services(folder) as services, services.sessions.transaction() as db:
+        from remit.storage import sessions  # noqa: PLC0415
+
+        found = sessions.listing(db, status=status, agent=agent, before=before, limit=limit)
+    if as_json:
+        common.print_json([_summary(s) for s in found])
+        return
+    rows = [(s.id, s.status, s.agent, s.request_id, s.reason, s.created_at) for s in found]
+    common.table(
+        ("session", "status", "agent", "request", "because", "started"),
+        rows,
+        empty="No sessions. Start one with `remit start AGENT --input JSON`.",
+    )
+
+
+@click.group("session")
+def session() -> None:
+    """Show, message, pause, resume or cancel a session."""
+
+
+@session.command("show")
+@click.argument("session_id")
+@common.json_option
+@common.project_option
+def show(session_id: str, as_json: bool, folder: Path) -> None:
+    """Show a session: its turns, every action with its decision, and what waits."""
+    with common.services(folder) as services, services.sessions.transaction() as db:
+        shown = describe(db, session_id)
+    if as_json:
+        common.print_json(shown)
+    else:
+        _print_session(shown)
+
+
+@session.command("message")
+@click.argument("session_id")
+@click.argument("text")
+@common.as_option
+@common.project_option
+def message(session_id: str, text: str, person: str | None, folder: Path) -> None:
+    """Say TEXT (or JSON) in a session; its agent answers in a new turn."""
+    with common.services(folder) as services:
+        who = common.decider(services, person)
+        contents: Any = common.read_input(text) if text[:1] in "{[@-" else text
+        click.echo(services.sessions.message(session_id, f"person:{who.person}", contents))
+
+
+def _mover(name: str, doc: str) -> None:
+    @session.command(name, help=doc)
+    @click.argument("session_id")
+    @common.reason_option
+    @common.as_option
+    @common.project_option
+    def move(session_id: str, reason: str, person: str | None, folder: Path) -> None:
+        with common.services(folder) as services:
+            who = common.decider(services, person)
+            getattr(services.sessions, name)(session_id, who.person, reason)
+            click.echo(f"{session_id}: {name} done")
+
+
+_mover("pause", "Set a session aside: it ends between two actions, and what is under way settles.")
+_mover("resume", "Take a paused session up again.")
+_mover("cancel", "End a session for good.")
+
+
+def _summary(found: Any) -> dict[str, Any]:
+    return {
+        name: getattr(found, name)
+        for name in (
+            "id", "status", "agent", "agent_version", "workspace", "workflow", "principal", "on_behalf_of", "trigger",
+            "request_id", "title", "simulated", "labels", "created_at", "updated_at", "reason",
+        )
+    }  # fmt: skip
+
+
+def describe(db: Any, session_id: str) -> dict[str, Any]:
+    """A session in the shape of `remit session show --json`."""
+    from remit.storage import actions, inbox, sessions  # noqa: PLC0415
+
+    found = sessions.get(db, session_id)
+    made = actions.of_session(db, session_id)
+    return {
+        **_summary(found),
+        "turns": [
+            {
+                name: turn[name]
+                for name in (
+                    "id", "agent", "agent_version", "kind", "author", "status", "waiting_for", "run", "input", "output",
+                    "error", "created_at", "started_at", "finished_at",
+                )
+            }
+            for turn in sessions.turns(db, session_id)
+        ],
+        "actions": [action(a) for a in made],
+        "items": [item(i) for i in inbox.listing(db, status=None, session_id=session_id)],
+        "usd": common.usd(sum(a["usd_micros"] for a in made)),
+        "tokens": sum(a["input_tokens"] + a["output_tokens"] for a in made),
+    }  # fmt: skip
+
+
+def action(row: dict[str, Any]) -> dict[str, Any]:
+    """An action in the shape of the reference."""
+    names = (
+        "id", "turn_id", "key", "mode", "action", "agent", "agent_version", "on_behalf_of", "status", "reasons",
+        "policy_ids", "policy_version", "roles", "args", "asked_args", "result", "error", "attempt", "why", "item_id",
+        "override", "undone_by", "input_tokens", "output_tokens", "created_at", "cleared_at", "settled_at",
+    )  # fmt: skip
+    return {**{name: row[name] for name in names}, "usd": common.usd(row["usd_micros"])}
+
+
+def item(found: Any) -> dict[str, Any]:
+    """An inbox item in the shape of the reference."""
+    names = (
+        "id", "kind", "status", "session_id", "turn_id", "action_id", "workspace", "summary", "roles", "assignees",
+        "created_at", "escalate_at", "expires_at", "escalations", "detail", "decision",
+    )  # fmt: skip
+    return {name: getattr(found, name) for name in names}
+
+
+def _print_session(shown: dict[str, Any]) -> None:
+    common.heading(f"{shown['id']}  {shown['status']}{': ' + shown['reason'] if shown['reason'] else ''}")
+    common.line("agent", f"{shown['agent']} (version {shown['agent_version'][:12]})")
+    common.line("request", shown["request_id"])
+    common.line("started by", f"{shown['principal']}{' (simulated)' if shown['simulated'] else ''}")
+    common.line("labels", ", ".join(sorted(shown["labels"])))
+    common.line("cost", f"{shown['usd']} USD, {shown['tokens']} tokens")
+    for turn in shown["turns"]:
+        click.echo()
+        common.heading(f"{turn['id']}  {turn['status']}")
+        common.line("input", common.compact(turn["input"]))
+        common.line("output", common.compact(turn["output"]) if turn["output"] is not None else None)
+        common.line("error", turn["error"])
+        for made in shown["actions"]:
+            if made["turn_id"] == turn["id"]:
+                _print_action(made)
+    for waiting in shown["items"]:
+        if waiting["status"] == "open":
+            click.echo()
+            common.heading(f"waits: {waiting['id']} ({waiting['kind']}) for {', '.join(waiting['assignees'])}")
+
+
+def _print_action(made: dict[str, Any]) -> None:
+    reasons = ", ".join(r["code"] for r in made["reasons"])
+    policies = ", ".join(made["policy_ids"])
+    by = (made["override"] or {}).get("by")
+    click.echo(
+        f"    {made['key']:>6}  {made['action']:<28} {made['status']:<10} "
+        + "; ".join(p for p in (reasons, policies and f"by {policies}", by and f"decided by {by}") if p)
+    )
+    if made["error"]:
+        click.echo(f"            {common.compact(made['error'])}")
