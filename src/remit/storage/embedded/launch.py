@@ -7,7 +7,8 @@ argument is a JSON object:
 - `owner`: user id that owns the project's `.remit/` folder; `owned`: files and folders the program must own;
 - `root_as`: how root starts it, `auto`, `namespace` or `account`;
 - `supervise`: absent to run the program in our place; to keep it as a server `lock`, `clients`, `members` and `alive`,
-  four lock files (see `locks.py`), and `ready`, the descriptor whose closing tells the starter that the server is gone.
+  four lock files (see `locks.py`), `run`, the folder of its socket, and `ready`, the descriptor whose closing tells the
+  starter that the server is gone.
 
 PostgreSQL refuses to run as root. Root therefore starts it
 
@@ -167,6 +168,7 @@ class _Supervisor:
             os.open(files[name], os.O_RDWR | os.O_CLOEXEC) for name in ("lock", "lock", "clients", "members")
         )
         self._server = 0
+        self._stopping = False
         self._ours: set[int] = set()
 
     def run(self) -> None:
@@ -175,6 +177,10 @@ class _Supervisor:
         threading.Thread(target=self._stop_when_alone, daemon=True).start()
         for attempt, pause in enumerate(_REVIVE_AFTER):
             status = self._wait()
+            if self._stopping:  # the locks are held: nobody is preparing this folder for the next server
+                with contextlib.suppress(OSError):
+                    os.rmdir(self._spec["supervise"]["run"])  # noqa: PTH106
+                return
             if os.WIFEXITED(status) and (os.WEXITSTATUS(status) == 0 or attempt == 0):
                 return  # stopped on purpose, or it never came up and the starter says why
             time.sleep(pause)
@@ -229,6 +235,7 @@ class _Supervisor:
                 break
             fcntl.flock(self._watch_lock, fcntl.LOCK_UN)
         # The locks are held until the server has ended, and this process with it.
+        self._stopping = True
         for number, patience in ((signal.SIGINT, 30), (signal.SIGQUIT, 10), (signal.SIGKILL, 10)):
             if self._server == 0:  # it is down already, and would only be started again for clients
                 break

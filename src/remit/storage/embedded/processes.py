@@ -25,7 +25,7 @@ def postmaster(data: Path) -> int | None:
         recorded = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return None
-    return recorded if recorded in using(data) else None
+    return recorded if _uses(recorded, data) else None
 
 
 def stop(data: Path) -> bool:
@@ -53,6 +53,12 @@ def end_orphans(data: Path) -> bool:
     return True
 
 
+def _uses(pid: int, data: Path) -> bool:
+    if _PROC.joinpath("self").exists():
+        return _works_in(_PROC / str(pid), data)
+    return pid in _listed(data)
+
+
 def _works_in(entry: Path, data: Path) -> bool:
     try:
         return entry.joinpath("cwd").samefile(data) and entry.joinpath("exe").readlink().name.startswith("postgres")
@@ -62,7 +68,7 @@ def _works_in(entry: Path, data: Path) -> bool:
 
 def _ended(pid: int, data: Path, patience: float) -> bool:
     deadline = time.monotonic() + patience
-    while pid in using(data):
+    while _uses(pid, data):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)

@@ -214,6 +214,7 @@ def _launch(layout: Layout, words: Mapping[str, str], programs: Path) -> None:
                 "clients": str(layout.clients),
                 "members": str(layout.members),
                 "alive": str(layout.alive),
+                "run": str(run),
                 "ready": writer,
             }
             with cluster.launch(
@@ -234,6 +235,7 @@ def _await_start(layout: Layout, words: Mapping[str, str], reader: int, offset: 
     while (answer := _ask(layout, words)) not in {_Answer.READY, _Answer.UNPROVISIONED}:
         ended = bool(select.select([reader], [], [], 0.01)[0])
         if ended:
+            layout.discard_socket_folder()
             raise trouble.from_output("start", _log_since(layout, offset), layout.folder)
         waited = time.monotonic() - began
         if answer is _Answer.OTHER:
