@@ -79,6 +79,14 @@ def test_a_collector_keeps_the_beginning_and_the_end(chunks, limit):
     assert collector.size == 0
 
 
+def test_of_an_oversized_frame_little_is_kept():
+    collector = Collector(1_000_000)
+    for _ in range(30):
+        collector.add(b"x" * 100_000)
+    got = collector.take()
+    assert (got.size, len(got.data), len(got.tail)) == (3_000_000, 65_536, 4096)
+
+
 @given(st.binary(max_size=400))
 def test_reading_never_raises(data):
     assert messages.read(frame(data)).kind in ("answer", "request", "notification", "garbage")

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import signal
 import time
 from datetime import timedelta
 from decimal import Decimal
@@ -261,6 +262,7 @@ def test_half_a_message_at_the_deadline_ends_the_line(connect):
             pid = call.link().wire.pid
             half = await call("echo", filling="x" * 500_000, cleared=0.3)
             assert (half.status, half.reason, half.sent) == ("unknown", "clearance_expired", True)
+            assert call.link().wire.closed
             assert (await call("echo", n=1)).result == {"n": 1}
             assert call.link().wire.pid != pid
 
@@ -286,6 +288,26 @@ def test_a_cancelled_caller_takes_nothing_down(connect):
             assert (await call("echo", n=2)).result == {"n": 2}
             assert call.link().wire.pid == pid
             assert call.link().wire.inbox.waiting == {}
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_is_cancelled_half_way_through_its_message_leaves_a_whole_one(connect):
+    async def main():
+        async with connect() as call:
+            await call("echo")
+            pid = call.link().wire.pid
+            os.kill(pid, signal.SIGSTOP)
+            halfway = asyncio.create_task(call("echo", filling="x" * 500_000))
+            await asyncio.sleep(0.1)
+            halfway.cancel()
+            await asyncio.gather(halfway, return_exceptions=True)
+            after = asyncio.create_task(call("echo", n=1))
+            await asyncio.sleep(0.05)
+            os.kill(pid, signal.SIGCONT)
+            assert (await after).result == {"n": 1}
+            assert call.link().wire.pid == pid
+            assert call.log.read_text().count("called echo") == 3
 
     asyncio.run(main())
 

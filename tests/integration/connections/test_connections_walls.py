@@ -157,32 +157,53 @@ def test_without_a_wall_nothing_starts_unless_it_is_waived(connect, monkeypatch)
     asyncio.run(main())
 
 
-def test_servers_die_with_the_worker(project):
+@pytest.mark.parametrize("wall", ["none", *WALLS])
+def test_servers_die_with_the_worker(project, wall):
     """Killed with -9, the worker cleans nothing up."""
     code = textwrap.dedent(
         """
         import asyncio, sys
+        from datetime import timedelta
         from pathlib import Path
         from remit.domain.connections import StdioConnection
         from remit.runtime.connections import Connections
         async def main():
             spec = StdioConnection(transport="stdio", command=("python", "servers/raw.py"), env={"MODE": "frozen"})
-            connections = Connections(Path(sys.argv[1]), {"raw": spec}, str)
-            print(await connections.warm(), next(iter(connections._links.values())).wire.pid, flush=True)
+            connections = Connections(Path(sys.argv[1]), {"raw": spec}, str, isolation=sys.argv[2])
+            soon = {"meta": None, "timeout": timedelta(seconds=5), "deadline": None}
+            await connections.call("raw", "echo", {"freeze": 1}, **soon)  # from now on it does not see its input end
+            print(next(iter(connections._links.values())).wire.pid, flush=True)
             await asyncio.sleep(600)
         asyncio.run(main())
         """
     )
-    worker = subprocess.Popen([sys.executable, "-c", code, str(project)], stdout=subprocess.PIPE, text=True)
+    worker = subprocess.Popen([sys.executable, "-c", code, str(project), wall], stdout=subprocess.PIPE, text=True)
     with worker:
-        problems, pid = worker.stdout.readline().split()
-        assert problems == "{}"
+        pid = int(worker.stdout.readline())
         worker.send_signal(signal.SIGKILL)
         worker.wait()
     until = time.monotonic() + 5
     while Path(f"/proc/{pid}").exists() and "\tZ" not in Path(f"/proc/{pid}/status").read_text():
         assert time.monotonic() < until, "the server outlived its worker"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("wall", WALLS)
+def test_even_root_has_no_powers_behind_the_wall(connect, wall):
+    async def main():
+        async with connect(isolation=wall) as call:
+            powers = (await call("capabilities")).result
+            assert powers.pop("NoNewPrivs") == "1"
+            assert {int(v, 16) for k, v in powers.items() if k != "CapBnd"} == {0}
+
+    asyncio.run(main())
+
+
+def test_the_launcher_hands_on_only_the_named_environment():
+    spec = launch.Spec(command=("/usr/bin/env",), keep_env=("DECLARED", "ABSENT"), walled=False)
+    surroundings = {"DECLARED": "yes", "PLANTED_SECRET": "no", "LC_ALL": "C"}
+    done = subprocess.run(launch.command_line(spec), capture_output=True, check=True, timeout=30, env=surroundings)
+    assert done.stdout == b"DECLARED=yes\n"
 
 
 def test_the_launcher_runs_nothing_where_the_wall_cannot_be_built(tmp_path):
@@ -205,6 +226,7 @@ def test_plans(project):
     command = launch.Spec(**json.loads(made.argv[-1])).command
     assert command == [sys.executable, str(project / "servers/raw.py"), "--x", "servers"]
     assert made.folder == project / ".remit/connections/pay"
+    assert made.env == {"A": "s3cret", "PATH": plan.SEARCH_PATH, "HOME": str(made.folder)}
     assert "s3cret" not in repr(made)
     assert "s3cret" not in " ".join(made.argv)
     other = plan.make(project, "pay", stdio("python", "x", folder="data/pay"), {}, wall="none", person="ann")

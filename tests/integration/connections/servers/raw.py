@@ -71,6 +71,10 @@ class Tools:
     def descriptors(self, ident):
         return structured({"open": sorted(path.name for path in pathlib.Path("/proc/self/fd").iterdir())})
 
+    def capabilities(self, ident):
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+        return structured(dict(line.split(":\t") for line in lines if line.startswith(("Cap", "NoNewPrivs"))))
+
     def work_then(self, ident, then, seconds=0.0):
         log(f"worked {then}")
         time.sleep(seconds)
