@@ -75,7 +75,7 @@ class Conversation:
         self._start = _start_frame(program, turn, given, self._recorded, order)
         self._asked = 0
         self._emitted: list[Emitted] = []
-        self._waiting: list[Request] = []
+        self._waiting: list[tuple[Request, int]] = []  # with how much had been delivered when it was asked
         self._waiting_bytes = 0
         # What the child may have received, what it has received (in order), and how much of that order is durable.
         self._given = set(self._settled)
@@ -183,11 +183,11 @@ class Conversation:
             same = " with other details (its schema, options or context)" if now == before.subject else ""
             self._diverged(before, f"is {now}{same}")
         if op == "emit":
-            reasons = tuple(Reason(r["code"], r["text"]) for r in payload["reasons"])
+            reasons = tuple(Reason(**reason) for reason in payload["reasons"])
             self._emitted.append(Emitted(ordinal, payload["name"], payload["value"], reasons))
         if ordinal in self._settled:
             return
-        self._waiting.append(request)
+        self._waiting.append((request, len(self._log)))
         self._waiting_bytes += size
         if len(self._waiting) + len(self._handlers) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
             raise ProgramFailed(
@@ -210,13 +210,12 @@ class Conversation:
                 self._unread -= 1
 
     def _carry_out_waiting(self) -> None:
-        """Hand over all that was asked since the last quiet moment. All carry the same order of delivery."""
-        position, delivered = len(self._log), tuple(self._log[self._durable :])
-        for request in self._waiting:
+        """Hand over all that was asked since the last quiet moment."""
+        for request, position in self._waiting:
             before = self._recorded.get(request.ordinal)
             # A row that is there already keeps the list it was written with: it makes nothing more durable.
-            carried = delivered if before is None else before.delivered_before
-            complete = Request(request.ordinal, request.op, request.payload, carried)
+            delivered = tuple(self._log[self._durable : position]) if before is None else before.delivered_before
+            complete = Request(request.ordinal, request.op, request.payload, delivered)
             task = asyncio.create_task(self._carry_out(complete, position if before is None else 0))
             self._handlers.add(task)
             task.add_done_callback(self._handlers.discard)
@@ -267,10 +266,15 @@ def _fits(op: str, payload: dict[str, Any]) -> bool:
         return False
     if op == "model":
         return type(payload["max_output_tokens"]) is int and payload["max_output_tokens"] > 0
-    return op != "emit" or all(
-        isinstance(r, dict) and r.keys() == {"code", "text"} and all(isinstance(v, str) for v in r.values())
-        for r in payload["reasons"]
-    )
+    return op != "emit" or all(map(_is_reason, payload["reasons"]))
+
+
+def _is_reason(value: Any) -> bool:
+    match value:
+        case {"code": str(), "text": str(), "policy_id": None | str(), **rest}:
+            return not rest
+        case _:
+            return False
 
 
 def _start_frame(

@@ -105,8 +105,13 @@ class Session:
 
 def _reason(reason: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(reason, str):
-        return {"code": "", "text": reason}
-    return {"code": _text(reason.get("code", ""), "code"), "text": _text(reason.get("text", ""), "text")}
+        return {"code": "", "text": reason, "policy_id": None}
+    policy = reason.get("policy_id")
+    return {
+        "code": _text(reason.get("code", ""), "code"),
+        "text": _text(reason.get("text", ""), "text"),
+        "policy_id": None if policy is None else _text(policy, "policy_id"),
+    }
 
 
 def _text(value: Any, what: str) -> str:

@@ -1,15 +1,11 @@
-"""Hostile programs: each reaches for something outside and gets nothing, behind every wall that this machine has."""
+"""Hostile programs: each reaches for something outside and gets nothing, behind every wall."""
 
 import asyncio
 import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
-import time
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,19 +13,13 @@ import pytest
 from remit.errors import IsolationUnavailable
 from remit.runtime.isolation import landlock
 from remit.runtime.programs import (
-    ProgramFailed,
     ProgramHost,
-    ProgramHostLost,
-    ProgramSource,
     Reply,
-    TurnSeed,
     launch,
 )
 from remit.runtime.programs.child import syscalls
-from remit.runtime.road import TurnSuspendedError
 
 SECRET = "zx-planted-secret-7731"
-TURN = TurnSeed("turn-1", datetime(2026, 3, 4, tzinfo=UTC), "seed")
 WALLS = [
     pytest.param("landlock", marks=pytest.mark.skipif(landlock.abi() < 1, reason="this kernel has no Landlock")),
     pytest.param(
@@ -38,27 +28,8 @@ WALLS = [
 ]
 
 
-async def nothing(request):
-    return Reply("ok", {"ordinal": request.ordinal})
-
-
-def source(text, **files):
-    return ProgramSource("desk", "digest", {"program.py": text.encode()} | files)
-
-
-@contextmanager
-def hosting(wall="auto", *, memory_mb=128, cpu_seconds=5, **options):
-    with asyncio.Runner() as runner:
-        host = ProgramHost(wall, memory_mb, cpu_seconds, **options)
-        runner.run(host.start())
-        try:
-            yield lambda text, given=None, handler=nothing: runner.run(host.run(source(text), TURN, given, [], handler))
-        finally:
-            runner.run(host.close())
-
-
 @pytest.fixture(params=WALLS)
-def planted(request, tmp_path, monkeypatch):
+def planted(yard, request, tmp_path, monkeypatch):
     """A host behind each wall, with a secret in this process's environment, in files and behind sockets."""
     monkeypatch.setenv("REMIT_DATABASE_URL", f"postgresql://remit:{SECRET}@localhost/remit")
     (tmp_path / "secret.txt").write_text(SECRET)
@@ -79,7 +50,7 @@ def planted(request, tmp_path, monkeypatch):
             "port": tcp.getsockname()[1],
             "database": path,
         }
-        with hosting(request.param) as run:
+        with yard.hosting(request.param) as run:
             yield run, given
         for listener in (tcp, database):
             with pytest.raises(BlockingIOError):  # nobody has connected
@@ -241,272 +212,25 @@ def test_the_filter_is_made_for_both_architectures_and_no_other(machine):
 
 
 @pytest.mark.parametrize("wall", WALLS)
-def test_the_zygote_inherits_nothing_of_the_workers_environment(wall, monkeypatch):
+def test_the_zygote_inherits_nothing_of_the_workers_environment(yard, wall, monkeypatch):
     monkeypatch.setenv("REMIT_TOKEN", SECRET)
-    before = set(children_of(os.getpid()))
-    with hosting(wall) as run:
+    before = set(yard.children_of(os.getpid()))
+    with yard.hosting(wall) as run:
         assert run("async def run(session): return 1").output == 1
-        family = set(children_of(os.getpid())) - before
+        family = set(yard.children_of(os.getpid())) - before
         assert family
         for pid in family:
             assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
             assert b"HOME" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
-def children_of(pid):
-    """All descendants."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue
-            if parent == pid:
-                found += [int(entry.name), *children_of(int(entry.name))]
-    return found
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to become")
-def test_root_becomes_nobody():
-    with hosting("auto") as run:
+def test_root_becomes_nobody(yard):
+    with yard.hosting("auto") as run:
         assert run("import os\nasync def run(session): return [os.getuid(), os.getegid()]").output == [65534, 65534]
 
 
-HOSTILE = """
-import os, json
-def send(body, size=None):
-    data = (len(body) if size is None else size).to_bytes(4, "big") + body
-    while data:
-        data = data[os.write(0, data):]
-def say(**frame):
-    send(json.dumps(frame).encode())
-async def run(session):
-    %s
-    while True:
-        os.read(0, 1)
-"""
-
-
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "os.write(0, bytes(range(256)) * 100)",
-        "send(b'', 1_000_000_000)",
-        "send(b'', 2**32 - 1)",
-        "send(b'not json')",
-        "send(b'[' * 100_000)",
-        "send(b'{\"k\": NaN}')",
-        "say(k='zzz')",
-        "say(k='r', o=5, op='call', d=[], p={})",
-        "say(k='r', o=1, op='erase', d=[], p={})",
-        "say(k='r', o=1, op='call', d=[], p={'action': 5, 'args': {}, 'reason': ''})",
-        "say(k='r', o=1, op='call', d=[], p={'action': 'a.b', 'args': {}, 'reason': '', 'more': 1})",
-        "say(k='r', o=1, op='emit', d=[], p={'name': 'x', 'value': 1, 'reasons': [5]})",
-        "say(k='r', o=1, op='model', d=[], p={'model': 'm', 'prompt': '', 'schema': None, 'max_output_tokens': -1})",
-        "say(k='q', d=[1])",
-        "say(k='q', d=[[1]])",
-        "say(k='q', d=['1'])",
-        "say(k='x', o=9)",
-        "say(k='d', v=1, d=[3], out='')",
-        "say(k='f')",
-        "[say(k='r', o=n, op='call', d=[], p={'action': 'a', 'args': {}, 'reason': ''}) for n in range(1, 10_100)]",
-    ],
-)
-def test_garbage_on_the_pipe_ends_in_a_clear_failure(hostile_host, attack):
-    with pytest.raises(ProgramFailed) as caught:
-        hostile_host(HOSTILE % attack)
-    assert caught.value.message.startswith("the program")
-    assert hostile_host("async def run(session): return 'unharmed'").output == "unharmed"
-
-
-@pytest.fixture(scope="module")
-def hostile_host():
-    with hosting("auto", stall_seconds=3) as run:
-        yield run
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("import os\nasync def run(session): os._exit(3)", r"ended its own process \(status 3\)"),
-        ("import os\nasync def run(session): os.close(0); os._exit(0)", "ended its own process"),
-        ("import os\nasync def run(session):\n    os.close(0)\n    while True: pass", "closed its own pipe"),
-        ("import os\nasync def run(session): os.abort()", "crashed"),
-        (BARE.replace("async def run", "ctypes.string_at(0)\nasync def run"), "crashed"),
-        ("async def run(session):\n    x = [bytearray(50_000_000) for _ in range(100)]", "memory"),
-        ("async def run(session):\n    x = []\n    while True: x.append([x] * 10_000)", "memory"),
-        (
-            "import sys\nsys.setrecursionlimit(10**9)\nasync def run(session):\n    f = lambda: f()\n    f()",
-            "the program",
-        ),
-    ],
-)
-def test_a_child_that_dies_says_why(hostile_host, text, words):
-    with pytest.raises(ProgramFailed, match=words):
-        hostile_host(text)
-
-
-LOOPS = {
-    "plain": "async def run(session):\n    while True: pass",
-    "catching": "import signal\nasync def run(session):\n    signal.signal(signal.SIGXCPU, signal.SIG_IGN)\n"
-    "    while True: pass",
-    "yielding": "import asyncio\nasync def run(session):\n    while True: await asyncio.sleep(0)",
-}
-
-
-@pytest.mark.parametrize("text", LOOPS.values(), ids=LOOPS)
-def test_an_endless_loop_ends_and_leaves_other_turns_alone(text):
-    with asyncio.Runner() as runner:
-        host = ProgramHost("auto", memory_mb=128, cpu_seconds=1)
-
-        async def both():
-            looping = asyncio.create_task(host.run(source(text), TURN, None, [], nothing))
-            others = [
-                await host.run(source("async def run(session): return await session.call('a.b')"), TURN, n, [], nothing)
-                for n in range(3)
-            ]
-            with pytest.raises(ProgramFailed, match="more than 1 seconds of processor time"):
-                await looping
-            return others
-
-        assert len(runner.run(both())) == 3
-        runner.run(host.close())
-
-
-def test_a_child_that_stalls_is_ended():
-    blocked = "import os\nasync def run(session):\n    os.read(0, 1)"
-    with hosting("auto", stall_seconds=0.3) as run, pytest.raises(ProgramFailed, match="neither asked for anything"):
-        run(blocked)
-
-
-def test_a_child_that_waits_for_a_result_is_not_stalled():
-    async def slow(request):
-        await asyncio.sleep(0.6)
-        return Reply("ok", "late")
-
-    with hosting("auto", stall_seconds=0.3) as run:
-        assert run("async def run(session): return await session.call('a.b')", handler=slow).output == "late"
-
-
-def test_suspension_leaves_no_process_behind():
-    async def suspend(request):
-        raise TurnSuspendedError
-
-    with asyncio.Runner() as runner:
-        host = ProgramHost("auto", memory_mb=128, cpu_seconds=5)
-        without = set(children_of(os.getpid()))
-        runner.run(host.start())
-        before = set(children_of(os.getpid()))
-        asking = "async def run(session): await session.ask('?', choices=[1])"
-        for _ in range(5):
-            with pytest.raises(TurnSuspendedError):
-                runner.run(host.run(source(asking), TURN, None, [], suspend))
-        assert set(children_of(os.getpid())) == before
-        runner.run(host.close())
-        assert set(children_of(os.getpid())) == without
-
-
-def test_a_cancelled_run_kills_its_child():
-    with asyncio.Runner() as runner:
-        host = ProgramHost("auto", memory_mb=128, cpu_seconds=20)
-
-        async def cancel():
-            await host.start()
-            before = set(children_of(os.getpid()))
-            running = asyncio.create_task(host.run(source(LOOPS["plain"]), TURN, None, [], nothing))
-            await asyncio.sleep(0.1)
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-            return set(children_of(os.getpid())) == before
-
-        assert runner.run(cancel())
-        runner.run(host.close())
-
-
-def test_a_zygote_that_is_killed_loses_the_run_and_is_replaced():
-    with asyncio.Runner() as runner:
-        host = ProgramHost("landlock" if landlock.abi() else "auto", memory_mb=128, cpu_seconds=20)
-
-        async def lose():
-            await host.start()
-            asked = asyncio.Event()
-
-            async def hang(request):
-                asked.set()
-                await asyncio.sleep(0.3)
-                return Reply("ok")
-
-            calling = "async def run(session): return await session.call('a.b')"
-            running = asyncio.create_task(host.run(source(calling), TURN, None, [], hang))
-            await asked.wait()
-            children = host._forks._started.process.pid
-            os.kill(children, 9)
-            with pytest.raises(ProgramHostLost):
-                await running
-            return await host.run(source(calling), TURN, None, [], nothing)
-
-        assert runner.run(lose()).output == {"ordinal": 1}
-        runner.run(host.close())
-
-
-def test_children_die_with_a_killed_worker(tmp_path):
-    worker = """
-import asyncio, sys
-from datetime import UTC, datetime
-from remit.runtime.programs import ProgramHost, ProgramSource, TurnSeed
-async def main():
-    host = ProgramHost("auto", 128, 60)
-    await host.start()
-    print("ready", flush=True)
-    loop = ProgramSource("desk", "d", {"program.py": b"async def run(session):\\n    while True: pass"})
-    await host.run(loop, TurnSeed("t", datetime.now(UTC), "s"), None, [], None)
-asyncio.run(main())
-"""
-    with subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"ready\n"
-        until(lambda: len(children_of(process.pid)) >= 2)
-        family = children_of(process.pid)
-        process.kill()
-        process.wait()
-    until(lambda: not any(alive(pid) for pid in family))
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def until(condition):
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not come to pass within five seconds")
-
-
-def test_many_turns_at_once():
-    with asyncio.Runner() as runner:
-        host = ProgramHost("auto", memory_mb=128, cpu_seconds=20)
-        text = "async def run(session):\n    return [session.input, (await session.call('a.b', n=session.input))]"
-
-        async def many():
-            await host.start()
-
-            async def answer(request):
-                await asyncio.sleep(0.01)
-                return Reply("ok", request.payload["args"]["n"])
-
-            return await asyncio.gather(*(host.run(source(text), TURN, n, [], answer) for n in range(60)))
-
-        assert [o.output for o in runner.run(many())] == [[n, n] for n in range(60)]
-        runner.run(host.close())
-
-
-def test_replay_is_the_same_behind_every_wall():
+def test_replay_is_the_same_behind_every_wall(yard):
     text = """
 import random, time, uuid
 async def run(session):
@@ -515,7 +239,7 @@ async def run(session):
 """
     outputs, asked = [], []
     for wall in ("none", *(p.values[0] for p in WALLS if not p.marks[0].args[0])):
-        with hosting(wall) as run:
+        with yard.hosting(wall) as run:
             outputs.append(run(text, handler=keep(asked)).output)
     assert len({json.dumps(o, default=str) for o in outputs}) == 1
     assert len({r.digest for r in asked}) == 1
@@ -537,7 +261,7 @@ def test_without_any_wall_no_program_runs(monkeypatch):
             asyncio.run(ProgramHost(wanted, 128, 5).start())
 
 
-def test_a_broken_bubblewrap_gives_way_to_landlock_or_is_named(monkeypatch, tmp_path, caplog):
+def test_a_broken_bubblewrap_gives_way_to_landlock_or_is_named(yard, monkeypatch, tmp_path, caplog):
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'bwrap: no permission to create a namespace' >&2\nexit 1\n")
     broken.chmod(0o755)
@@ -545,7 +269,7 @@ def test_a_broken_bubblewrap_gives_way_to_landlock_or_is_named(monkeypatch, tmp_
     with pytest.raises(IsolationUnavailable, match="no permission to create a namespace"):
         asyncio.run(ProgramHost("bubblewrap", 128, 5).start())
     if landlock.abi():
-        with hosting("auto") as run:
+        with yard.hosting("auto") as run:
             assert run("async def run(session): return 1").output == 1
         assert "programs run behind landlock" in caplog.text
 
@@ -559,7 +283,7 @@ def test_a_wall_that_lets_something_through_is_refused(monkeypatch, tmp_path):
         asyncio.run(ProgramHost("landlock", 128, 5).start())
 
 
-def test_isolation_none_is_said_loudly(caplog):
-    with hosting("none") as run:
+def test_isolation_none_is_said_loudly(yard, caplog):
+    with yard.hosting("none") as run:
         assert run("import os\nasync def run(session): return os.path.exists('/')").output is True
     assert "WITHOUT ISOLATION" in caplog.text
