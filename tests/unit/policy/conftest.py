@@ -55,7 +55,9 @@ ACTIONS = {
         require=("amount",),
         defaults={"currency": "USD"},
         money=Money(amount="amount", currency="currency"),
-        caps=Caps(each=(Cap(amount=Decimal(800), currency="USD"),)),
+        caps=Caps(
+            each=(Cap(amount=Decimal(800), currency="USD"),), per_day=(Cap(amount=Decimal(5000), currency="USD"),)
+        ),
         idempotency=Idempotency(argument="idempotency_key"),
         sends=frozenset({Label.EXTERNAL}),
         groups=("money-out",),

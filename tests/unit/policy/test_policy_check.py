@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remit.domain.actions import Money
+from remit.domain.actions import Caps, Money
 from remit.governance.policy.statements import MAX_NESTING
 
 HEAD = 'forbid (principal, action == Action::"payments.refund", resource)'
@@ -223,6 +223,13 @@ def test_defaults_and_money_must_fit_what_is_judged(desk):
     desk.actions["payments.refund"] = refund.model_copy(update={"money": Money(amount="note", currency="currency")})
     problems = desk.check(f'@id("a") {HEAD} when {{ context.money.amount == decimal("1.0") }};')
     assert any("the money of payments.refund" in p.message for p in problems)
+
+
+def test_a_daily_total_that_nothing_counts(desk):
+    text = f'@id("a") {HEAD} when {{ context.money.moved_today.greaterThan(decimal("1.0")) }};'
+    assert desk.check(text) == []
+    desk.actions["payments.refund"] = desk.actions["payments.refund"].model_copy(update={"caps": Caps()})
+    assert "caps.per_day" in only(desk.check(text)).mend
 
 
 def test_a_group_may_not_be_called_like_an_action(desk):

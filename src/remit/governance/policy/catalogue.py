@@ -250,6 +250,12 @@ def _read_problems(
                 "`context.args` is used as a whole", "read one argument of it", offset=policy.offset(read.path)
             )
         offset = policy.offset(read.path)
+        if read.path[:2] == ("money", "moved_today") and action.money is not None and not action.caps.per_day:
+            yield policy.statement.problem(
+                f"nothing counts the money that {name} moves in a day, so every call would be refused",
+                "declare `caps.per_day` of the action type",
+                offset=offset,
+            )
         for path in _arguments(action, read):
             for end in range(1, len(path) + 1):
                 if (trouble := by_path.get(path[:end])) is not None:

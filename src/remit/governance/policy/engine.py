@@ -183,6 +183,11 @@ class PolicyEngine:
         )
         return Explanation(verdict, considered, spoken, tuple(requests))
 
+    def speaking_about(self, action: str) -> tuple[Policy, ...]:
+        """All policies that are looked at for an action type; none if no file classifies it."""
+        plan = self._catalogue.plans.get(action)
+        return tuple(plan.slice) if plan is not None else ()
+
     def _requests(self, plan: ActionPlan, question: PolicyQuestion) -> list[dict[str, Any]]:
         """What the engine is asked: for the agent, and for the person where the agent acts only through one."""
         if question.agent not in self._agents:
