@@ -116,6 +116,13 @@ def test_a_script_in_the_project_folder_comes_alone(folder):
     assert "other.py" not in files
 
 
+def test_a_file_that_becomes_a_link_while_it_is_read_is_not_followed(folder, monkeypatch):
+    (folder / "agents/x/agent.yaml").unlink()
+    (folder / "agents/x/agent.yaml").symlink_to(folder / "README.md")
+    monkeypatch.setattr(bundle.stat, "S_ISLNK", lambda _: False)
+    assert [p.partition(":")[0] for p in problems(folder)] == ["agents/x/agent.yaml"]
+
+
 def test_a_pipe_is_refused_and_not_waited_for(folder):
     os.mkfifo(folder / "agents/x/pipe")
     assert problems(folder) == ["agents/x/pipe:1:1: error: this is not an ordinary file (remove it from the project)"]

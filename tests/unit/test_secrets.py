@@ -85,6 +85,15 @@ def test_references_inside_a_value(tmp_path):
     assert resolver(tmp_path).fill("plain $5 {x}").reveal() == "plain $5 {x}"
 
 
+def test_the_secrets_in_a_value_by_themselves(tmp_path):
+    whole, parts = resolver(tmp_path, A="a1", B="b1").fill_parts("Bearer ${env:A} ${env:B}")
+    assert whole.reveal() == "Bearer a1 b1"
+    assert [p.reveal() for p in parts] == ["a1", "b1"]
+    whole, parts = resolver(tmp_path, A="a1").fill_parts("env:A")
+    assert [whole.reveal()] == [p.reveal() for p in parts] == ["a1"]
+    assert resolver(tmp_path).fill_parts("plain")[1] == ()
+
+
 def test_what_comes_out_of_a_secret_is_not_read_again(tmp_path):
     assert resolver(tmp_path, A="${env:B}", B="b").fill("x ${env:A}").reveal() == "x ${env:B}"
 

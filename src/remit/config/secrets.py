@@ -99,10 +99,20 @@ class SecretResolver:
 
         What comes out of a secret is never looked at for further references.
         """
+        return self.fill_parts(value)[0]
+
+    def fill_parts(self, value: str) -> tuple[SecretValue, tuple[SecretValue, ...]]:
+        """The filled value, and the secrets in it by themselves: what a scrubber of logs and results looks for."""
         if _REFERENCE.fullmatch(value):
-            return self.resolve(value)
-        references(value)
-        return SecretValue(_EMBEDDED.sub(lambda m: self.resolve(m[1]).reveal(), value))
+            secret = self.resolve(value)
+            return secret, (secret,)
+        found: list[SecretValue] = []
+
+        def put(match: re.Match[str]) -> str:
+            found.append(self.resolve(match[1]))
+            return found[-1].reveal()
+
+        return SecretValue(_EMBEDDED.sub(put, value)), tuple(found)
 
     def _from_file(self, reference: str, path: str) -> str:
         place = self._folder / path

@@ -46,7 +46,7 @@ def bounded_by(policies: tuple[Policy, ...], project: Project) -> Bounded:
     def bounded(action: str) -> bool:
         declared = project.actions.get(action)
         names = {action, *(declared.groups if declared is not None else ())}
-        return any(policy.scope.operator != "all" and names & set(policy.scope.names) for policy in policies)
+        return any(names & set(policy.scope.names) for policy in policies)
 
     return bounded
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import os
 import re
@@ -56,6 +57,24 @@ def generate_key(path: Path) -> str:
     with os.fdopen(descriptor, "wb") as file:
         file.write(text)
     return public_text(key)
+
+
+def ensure_key(path: Path) -> str:
+    """The public half of the private key at `path`, which is made if there is none. Raises as `load_key` does.
+
+    Several processes may do this at once: the file appears with its whole content, and all of them find the same key.
+    """
+    if not path.exists():
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+        try:
+            generate_key(fresh)
+            with contextlib.suppress(FileExistsError):
+                os.link(fresh, path)
+        except OSError as error:
+            raise ConfigurationError(f"the key cannot be written to {path}: {error.strerror}") from None
+        finally:
+            fresh.unlink(missing_ok=True)
+    return public_text(load_key(path))
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
