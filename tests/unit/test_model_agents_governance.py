@@ -14,6 +14,7 @@ from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.native_tools import WebSearchTool
+from pydantic_ai.run import AgentRunResult
 from pydantic_ai.settings import ModelSettings
 
 from remit.domain.decisions import ActionStatus, Outcome
@@ -21,7 +22,7 @@ from remit.errors import ProgramDiverged
 from remit.runtime.model_agents import Governance, ModelFailed, ModelLimitReached, Ungoverned, clearance
 from remit.runtime.model_agents.scripts import respond_model
 from remit.runtime.road import TurnSuspendedError
-from remit.testing import FakeRoad
+from remit.testing import Entry, FakeRoad
 
 ACTIONS = {"refund": "payments.refund", "look": "crm.look"}
 
@@ -230,6 +231,23 @@ def test_nothing_is_called_after_the_deadline() -> None:
     assert desk.refunded == []
 
 
+def test_a_local_tool_is_not_called_after_the_deadline() -> None:
+    """The clearance of the call runs out while that of the model request did not."""
+    road, desk = FakeRoad(), Desk()
+    asked: list[str] = []
+
+    def late(point: str) -> None:
+        asked.append(point)
+        if point == "m1.t1:asked":
+            road.window = -1.0
+        if point == "m2:asked":
+            road.window = 5.0
+
+    road.boundary = late
+    assert "clearance ran out" in run(road, script(calls(("refund", {"amount": 1}))), desk)
+    assert desk.refunded == []
+
+
 def test_suspension_passes_and_the_others_in_flight_settle_first() -> None:
     road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
     model = script(calls(("refund", {"amount": 1}), ("look", {"name": "ada"}), ("refund", {"amount": 2})))
@@ -292,6 +310,37 @@ def test_a_call_in_flight_settles_though_its_run_is_cancelled() -> None:
     asyncio.run(main())
     assert road.ledger["m1.t1"].status is ActionStatus.SUCCEEDED
     assert "m2" not in road.ledger
+
+
+def test_a_call_in_flight_settles_though_its_sibling_breaks_the_run() -> None:
+    """pydantic-ai cancels the others when one raises; what has left must still be written down."""
+    road = FakeRoad()
+    road.ledger["m1.t2"] = Entry("m1.t2", "payments.refund", {"amount": 999})
+
+    async def look(name: str) -> str:
+        await asyncio.sleep(0.05)
+        return name
+
+    model = script(calls(("look", {"name": "ada"}), ("refund", {"amount": 1})))
+    agent = Agent(model, tools=[look, Desk().refund], capabilities=[Governance(road, actions=ACTIONS)])
+    with pytest.raises(ProgramDiverged):
+        asyncio.run(agent.run("go"))
+    assert road.ledger["m1.t1"].status is ActionStatus.SUCCEEDED
+
+
+def test_a_capability_that_recovers_from_the_suspension_does_not_finish_the_turn() -> None:
+    class Recover(AbstractCapability[Any]):
+        async def on_run_error(self, ctx: Any, *, error: BaseException) -> Any:
+            return AgentRunResult(output="never mind")
+
+    road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
+    agent = Agent(
+        script(calls(("refund", {"amount": 1}))),
+        tools=[desk.refund],
+        capabilities=[Recover(), Governance(road, actions=ACTIONS)],
+    )
+    with pytest.raises(TurnSuspendedError):
+        asyncio.run(agent.run("go"))
 
 
 def test_a_capability_that_swallows_the_suspension_does_not_end_the_turn() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +162,32 @@ def test_arguments_are_held_to_the_pinned_schema(arguments: Any, said: str) -> N
 
 
 def test_a_schema_cannot_make_this_process_fetch_anything() -> None:
-    remote = ToolDefinition(name="look", input_schema={"$ref": "http://127.0.0.1:9/schema.json"})
+    fetched: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            fetched.append(self.path)
+            self.send_response(404)
+            self.end_headers()
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_address[1]}/schema.json"
+    remote = ToolDefinition(name="look", input_schema={"$ref": address})
 
     def respond(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
         if messages[-1]["role"] == "tool":
             return {"text": messages[-1]["content"]}
         return {"tool_calls": [{"name": "crm.look", "arguments": {}}]}
 
-    assert "not looked up" in turn(FakeRoad(), respond, tools={"crm.look": remote}).output
+    try:
+        assert "not looked up" in turn(FakeRoad(), respond, tools={"crm.look": remote}).output
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert fetched == []
 
 
 def test_a_pinned_definition_without_a_valid_schema_is_refused() -> None:
