@@ -34,6 +34,10 @@ class Vendor(ThreadingHTTPServer):
         self.description = "Say it back."
         self.notify = threading.Event()
 
+    def last_call(self):
+        """Headers of the last call of a tool; the stream of notifications is asked for at any time."""
+        return next(headers for method, headers, _ in reversed(self.seen) if method == "tools/call")
+
     @property
     def url(self):
         return f"http://127.0.0.1:{self.server_port}/mcp"
@@ -139,7 +143,7 @@ def test_calls_carry_the_credential_the_session_and_the_version(vendor, tmp_path
         async with connected(vendor.url, tmp_path) as call:
             answers = await asyncio.gather(*(call(n=n) for n in range(50)))
             assert [a.result for a in answers] == [{"n": n} for n in range(50)]
-            headers = vendor.seen[-1][1]
+            headers = vendor.last_call()
             assert headers["authorization"] == TOKEN
             assert headers["x-plain"] == "p"
             assert headers["mcp-session-id"] == "s-1"
@@ -218,7 +222,7 @@ def test_a_refused_credential_is_resolved_anew(vendor, tmp_path):
             del vendor.answers["tools/call"]
             call.connections._secrets = {"env:TOKEN": "Bearer rotated"}.__getitem__
             assert (await call()).status == "succeeded"
-            assert vendor.seen[-1][1]["authorization"] == "Bearer rotated"
+            assert vendor.last_call()["authorization"] == "Bearer rotated"
 
     asyncio.run(main())
 
@@ -236,7 +240,7 @@ def test_an_ended_session_is_opened_again_and_the_call_goes_out_once_more(vendor
             vendor.answers["tools/call"] = gone
             assert (await call(n=2)).result == {"n": 2}
             assert len(vendor.calls) == 1
-            assert vendor.seen[-1][1]["mcp-session-id"] == "s-2"
+            assert vendor.last_call()["mcp-session-id"] == "s-2"
 
     asyncio.run(main())
 
