@@ -1,22 +1,47 @@
-"""Public fakes for tests of agents: a road without a gate, a database or a network."""
+"""Public fakes for tests of agents: a road and a model without a gate, a database or a network."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+from pydantic_ai.models.wrapper import WrapperModel
+
 from remit.domain import canonical
 from remit.domain.decisions import ActionStatus, Clearance, Outcome, Reason, ReasonCode
 from remit.errors import ProgramDiverged
+from remit.runtime.model_agents.scripts import respond_model
 from remit.runtime.road import Execute, Performed, Question, TurnSuspendedError
 
 Answer = Outcome | Callable[[dict[str, Any]], Any] | Any
 """What a tool answers: an outcome, a value, or a function of the arguments that returns one of them."""
+
+
+class ScriptedModel(WrapperModel):
+    """A model that says one step after the other, and at last the results of its tools, joined by ` | `.
+
+    A step is what a script's `respond` returns: `{"text": …}` or `{"tool_calls": [{"name", "arguments"}, …]}`; or a
+    function of (messages, tools) that returns it. `bought` counts how often each step was asked for.
+    """
+
+    def __init__(self, *steps: Any, name: str = "script:test") -> None:
+        self._steps = steps
+        self.bought: Counter[int] = Counter()
+        super().__init__(respond_model(name, self._respond))
+
+    def _respond(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Any:
+        number = sum(1 for message in messages if message["role"] == "assistant")
+        self.bought[number] += 1
+        if number < len(self._steps):
+            step = self._steps[number]
+            return step(messages, tools) if callable(step) else step
+        return {"text": " | ".join(m["content"] for m in messages if m["role"] == "tool") or "done"}
 
 
 @dataclass
@@ -133,7 +158,7 @@ class FakeRoad:
         entry = self._entry(key, "ask", {"text": question.text})
         if key not in self._decided:
             entry.status = ActionStatus.WAITING
-            raise TurnSuspendedError(key)
+            raise TurnSuspendedError("question")
         entry.status = ActionStatus.SUCCEEDED
         return Performed(f"act_{key}", ActionStatus.SUCCEEDED, (self._decided[key][1] or {}).get("answer"))
 
@@ -159,7 +184,7 @@ class FakeRoad:
             return self._settled(entry, Performed(f"act_{key}", ActionStatus.REFUSED, reasons=reasons))
         if action in self.approvals and key not in self._decided:
             entry.status = ActionStatus.WAITING
-            raise TurnSuspendedError(key)
+            raise TurnSuspendedError("approval")
         allowed, edited, why = self._decided.get(key, (True, None, ""))
         if not allowed:
             reasons = (Reason(ReasonCode.APPROVAL_DENIED, why),)

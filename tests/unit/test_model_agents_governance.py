@@ -1,4 +1,4 @@
-"""The Governance capability over a fake road: keys, replay, refusals, suspension, and what gets past nobody."""
+"""The Governance capability over a fake road: keys, replay, refusals, limits."""
 
 from __future__ import annotations
 
@@ -9,39 +9,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry
-from pydantic_ai.capabilities import AbstractCapability, NativeTool
 from pydantic_ai.exceptions import ToolFailed
-from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.test import TestModel
-from pydantic_ai.native_tools import WebSearchTool
-from pydantic_ai.run import AgentRunResult
 from pydantic_ai.settings import ModelSettings
 
 from remit.domain.decisions import ActionStatus, Outcome
 from remit.errors import ProgramDiverged
 from remit.runtime.model_agents import Governance, ModelFailed, ModelLimitReached, Ungoverned, clearance
-from remit.runtime.model_agents.scripts import respond_model
-from remit.runtime.road import TurnSuspendedError
-from remit.testing import Entry, FakeRoad
+from remit.testing import FakeRoad, ScriptedModel
 
 ACTIONS = {"refund": "payments.refund", "look": "crm.look"}
-
-
-def script(*steps: Any) -> Any:
-    """A model that says one step after the other, and in the end what its tools returned. Counts its answers."""
-    bought: list[int] = []
-
-    def respond(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
-        number = sum(1 for message in messages if message["role"] == "assistant")
-        bought.append(number)
-        if number < len(steps):
-            step = steps[number]
-            return step(messages, tools) if callable(step) else step
-        return {"text": " | ".join(m["content"] for m in messages if m["role"] == "tool")}
-
-    model = respond_model("script:test", respond)
-    model.bought = bought  # type: ignore[attr-defined]
-    return model
 
 
 def calls(*wanted: tuple[str, Any], ids: str = "call_0") -> dict[str, Any]:
@@ -73,7 +50,7 @@ def test_a_provider_that_repeats_its_ids_gets_every_call_done_once() -> None:
     """Keyed by the provider's id, three refunds were asked for, one was made, and all were reported."""
     road, desk = FakeRoad(), Desk()
     three = calls(("refund", {"amount": 10}), ("refund", {"amount": 11}))
-    model = script(three, calls(("refund", {"amount": 12})))
+    model = ScriptedModel(three, calls(("refund", {"amount": 12})))
     assert run(road, model, desk) == "refunded 10 | refunded 11 | refunded 12"
     assert desk.refunded == [(10, "act_m1.t1"), (11, "act_m1.t2"), (12, "act_m2.t1")]
     assert road.executed == ["m1", "m1.t1", "m1.t2", "m2", "m2.t1", "m3"]
@@ -82,33 +59,33 @@ def test_a_provider_that_repeats_its_ids_gets_every_call_done_once() -> None:
 
 def test_a_second_run_replays_and_buys_and_does_nothing() -> None:
     road, desk = FakeRoad(), Desk()
-    model = script(calls(("refund", {"amount": 10})))
+    model = ScriptedModel(calls(("refund", {"amount": 10})))
     first = run(road, model, desk)
     executed = list(road.executed)
     assert run(road, model, desk) == first
     assert road.executed == executed
-    assert len(model.bought) == 2
+    assert model.bought.total() == 2
     assert len(desk.refunded) == 1
 
 
 def test_a_recorded_answer_wins_over_a_model_that_changed_its_mind() -> None:
     road, desk = FakeRoad(), Desk()
-    first = run(road, script(calls(("refund", {"amount": 10}))), desk)
-    assert run(road, script({"text": "something else"}), desk) == first
+    first = run(road, ScriptedModel(calls(("refund", {"amount": 10}))), desk)
+    assert run(road, ScriptedModel({"text": "something else"}), desk) == first
 
 
 def test_another_prompt_at_the_same_place_is_a_divergence() -> None:
     road = FakeRoad()
-    run(road, script({"text": "hello"}))
-    agent = Agent(script({"text": "hello"}), capabilities=[Governance(road)])
+    run(road, ScriptedModel({"text": "hello"}))
+    agent = Agent(ScriptedModel({"text": "hello"}), capabilities=[Governance(road)])
     with pytest.raises(ProgramDiverged, match="m1"):
         asyncio.run(agent.run("go elsewhere"))
 
 
 def test_a_changed_instruction_or_tool_is_a_divergence_too() -> None:
     road = FakeRoad()
-    run(road, script({"text": "hello"}))
-    agent = Agent(script({"text": "hello"}), instructions="be quick", capabilities=[Governance(road)])
+    run(road, ScriptedModel({"text": "hello"}))
+    agent = Agent(ScriptedModel({"text": "hello"}), instructions="be quick", capabilities=[Governance(road)])
     with pytest.raises(ProgramDiverged):
         asyncio.run(agent.run("go"))
 
@@ -118,7 +95,7 @@ def test_requests_are_recorded_by_what_they_add() -> None:
     road = FakeRoad()
     long = "x" * 10_000
     steps = [calls(("look", {"name": f"{n} {long}"})) for n in range(10)]
-    run(road, script(*steps))
+    run(road, ScriptedModel(*steps))
     args = [road.ledger[f"m{n}"].args for n in range(1, 12)]
     assert [len(a["messages"]) for a in args] == [1] * 11
     assert [a.get("after", {}).get("messages") for a in args] == [None, *range(2, 21, 2)]
@@ -128,7 +105,7 @@ def test_requests_are_recorded_by_what_they_add() -> None:
 
 def test_duplicate_keys_in_arguments_are_refused_and_recorded() -> None:
     road, desk = FakeRoad(), Desk()
-    model = script(calls(("refund", '{"amount": 50, "amount": 99}')))
+    model = ScriptedModel(calls(("refund", '{"amount": 50, "amount": 99}')))
     assert "stands twice" in run(road, model, desk)
     assert desk.refunded == []
     assert road.ledger["m1.t1"].status is ActionStatus.REFUSED
@@ -149,7 +126,7 @@ def test_duplicate_keys_in_arguments_are_refused_and_recorded() -> None:
 )
 def test_invalid_arguments_are_recorded_and_told_to_the_model(raw: str, said: str) -> None:
     road, desk = FakeRoad(), Desk()
-    assert said in run(road, script(calls(("refund", raw))), desk)
+    assert said in run(road, ScriptedModel(calls(("refund", raw))), desk)
     assert desk.refunded == []
     assert ("invalid", "m1.t1", "payments.refund") in road.asked
 
@@ -158,7 +135,7 @@ def test_an_unknown_tool_is_recorded_and_does_not_end_the_run() -> None:
     """pydantic-ai gives up when a model asks for the same unknown tool twice."""
     road = FakeRoad()
     unknown = calls(("wire_money", {"amount": 1}))
-    output = run(road, script(unknown, unknown, unknown, calls(("look", {"name": "ada"}))))
+    output = run(road, ScriptedModel(unknown, unknown, unknown, calls(("look", {"name": "ada"}))))
     assert output.count("there is no tool 'wire_money'; there are: look, refund") == 3
     assert [entry for entry in road.asked if entry[0] == "invalid"] == [
         ("invalid", f"m{n}.t1", "wire_money") for n in (1, 2, 3)
@@ -169,7 +146,7 @@ def test_an_unknown_tool_is_recorded_and_does_not_end_the_run() -> None:
 def test_a_refusal_is_told_with_its_reason() -> None:
     road, desk = FakeRoad(refusals={"payments.refund": "Refunds over 100 need the finance lead"}), Desk()
     again = calls(("refund", {"amount": 500}))
-    output = run(road, script(again, again, again), desk)
+    output = run(road, ScriptedModel(again, again, again), desk)
     assert output.count("Refused; nothing was done. Refunds over 100 need the finance lead.") == 3
     assert desk.refunded == []
 
@@ -190,7 +167,9 @@ def test_failed_and_unknown_calls_are_told_apart(outcome: Outcome, said: str) ->
         raise ConnectionError("the line went dead")
 
     agent = Agent(
-        script(calls(("refund", {"amount": 1}))), tools=[refund], capabilities=[Governance(road, actions=ACTIONS)]
+        ScriptedModel(calls(("refund", {"amount": 1}))),
+        tools=[refund],
+        capabilities=[Governance(road, actions=ACTIONS)],
     )
     assert said in asyncio.run(agent.run("go")).output
     assert road.outcomes["m1.t1"].status == outcome.status
@@ -203,7 +182,7 @@ def test_a_tool_that_asks_to_retry_fails_without_ending_the_run() -> None:
         raise ModelRetry(f"{amount} is not possible")
 
     steps = [calls(("refund", {"amount": n})) for n in range(4)]
-    agent = Agent(script(*steps), tools=[refund], capabilities=[Governance(road, actions=ACTIONS)])
+    agent = Agent(ScriptedModel(*steps), tools=[refund], capabilities=[Governance(road, actions=ACTIONS)])
     output = asyncio.run(agent.run("go")).output
     assert all(f"{n} is not possible" in output for n in range(4))
     assert {road.outcomes[f"m{n}.t1"].status for n in (1, 2, 3, 4)} == {"failed"}
@@ -219,7 +198,9 @@ def test_a_tool_that_hangs_is_unknown() -> None:
         return "late"
 
     agent = Agent(
-        script(calls(("refund", {"amount": 1}))), tools=[refund], capabilities=[Governance(road, actions=ACTIONS)]
+        ScriptedModel(calls(("refund", {"amount": 1}))),
+        tools=[refund],
+        capabilities=[Governance(road, actions=ACTIONS)],
     )
     assert "not known" in asyncio.run(agent.run("go")).output
 
@@ -227,7 +208,7 @@ def test_a_tool_that_hangs_is_unknown() -> None:
 def test_nothing_is_called_after_the_deadline() -> None:
     road, desk = FakeRoad(window=-1.0), Desk()
     with pytest.raises(ModelFailed, match="clearance ran out"):
-        run(road, script(calls(("refund", {"amount": 1}))), desk)
+        run(road, ScriptedModel(calls(("refund", {"amount": 1}))), desk)
     assert desk.refunded == []
 
 
@@ -244,260 +225,15 @@ def test_a_local_tool_is_not_called_after_the_deadline() -> None:
             road.window = 5.0
 
     road.boundary = late
-    assert "clearance ran out" in run(road, script(calls(("refund", {"amount": 1}))), desk)
+    assert "clearance ran out" in run(road, ScriptedModel(calls(("refund", {"amount": 1}))), desk)
     assert desk.refunded == []
-
-
-def test_suspension_passes_and_the_others_in_flight_settle_first() -> None:
-    road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
-    model = script(calls(("refund", {"amount": 1}), ("look", {"name": "ada"}), ("refund", {"amount": 2})))
-    with pytest.raises(TurnSuspendedError):
-        run(road, model, desk)
-    assert road.waiting == ["m1.t1", "m1.t3"]
-    assert road.ledger["m1.t2"].status is ActionStatus.SUCCEEDED
-    road.approve("m1.t1")
-    with pytest.raises(TurnSuspendedError):
-        run(road, model, desk)
-    road.deny("m1.t3", "not this one")
-    output = run(road, model, desk)
-    assert output.startswith('refunded 1 | {"balance":12.5,"name":"ada"} | Refused')
-    assert "not this one" in output
-    assert desk.refunded == [(1, "act_m1.t1")]
-    assert len(model.bought) == 2
-
-
-def test_a_slow_sibling_of_a_suspended_call_is_not_cancelled() -> None:
-    road = FakeRoad(approvals=frozenset({"payments.refund"}))
-    ended = []
-
-    async def look(name: str) -> str:
-        await asyncio.sleep(0.05)
-        ended.append(name)
-        return name
-
-    async def refund(amount: int) -> str:
-        return str(amount)
-
-    model = script(calls(("refund", {"amount": 1}), ("look", {"name": "ada"})))
-    agent = Agent(model, tools=[look, refund], capabilities=[Governance(road, actions=ACTIONS)])
-    with pytest.raises(TurnSuspendedError):
-        asyncio.run(agent.run("go"))
-    assert ended == ["ada"]
-    assert road.ledger["m1.t2"].status is ActionStatus.SUCCEEDED
-
-
-def test_a_call_in_flight_settles_though_its_run_is_cancelled() -> None:
-    road = FakeRoad()
-    called = asyncio.Event()
-
-    async def look(name: str) -> str:
-        called.set()
-        await asyncio.sleep(0.05)
-        return name
-
-    async def main() -> None:
-        agent = Agent(
-            script(calls(("look", {"name": "ada"}))),
-            tools=[look],
-            capabilities=[Governance(road, actions={"look": "crm.look"})],
-        )
-        task = asyncio.create_task(agent.run("go"))
-        await called.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    asyncio.run(main())
-    assert road.ledger["m1.t1"].status is ActionStatus.SUCCEEDED
-    assert "m2" not in road.ledger
-
-
-def test_a_call_in_flight_settles_though_its_sibling_breaks_the_run() -> None:
-    """pydantic-ai cancels the others when one raises; what has left must still be written down."""
-    road = FakeRoad()
-    road.ledger["m1.t2"] = Entry("m1.t2", "payments.refund", {"amount": 999})
-
-    async def look(name: str) -> str:
-        await asyncio.sleep(0.05)
-        return name
-
-    model = script(calls(("look", {"name": "ada"}), ("refund", {"amount": 1})))
-    agent = Agent(model, tools=[look, Desk().refund], capabilities=[Governance(road, actions=ACTIONS)])
-    with pytest.raises(ProgramDiverged):
-        asyncio.run(agent.run("go"))
-    assert road.ledger["m1.t1"].status is ActionStatus.SUCCEEDED
-
-
-def test_a_capability_that_recovers_from_the_suspension_does_not_finish_the_turn() -> None:
-    class Recover(AbstractCapability[Any]):
-        async def on_run_error(self, ctx: Any, *, error: BaseException) -> Any:
-            return AgentRunResult(output="never mind")
-
-    road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
-    agent = Agent(
-        script(calls(("refund", {"amount": 1}))),
-        tools=[desk.refund],
-        capabilities=[Recover(), Governance(road, actions=ACTIONS)],
-    )
-    with pytest.raises(TurnSuspendedError):
-        asyncio.run(agent.run("go"))
-
-
-def test_a_capability_that_swallows_the_suspension_does_not_end_the_turn() -> None:
-    class Swallow(AbstractCapability[Any]):
-        async def wrap_tool_execute(self, ctx: Any, *, handler: Any, args: Any, **_: Any) -> Any:
-            try:
-                return await handler(args)
-            except TurnSuspendedError:
-                return "never mind"
-
-        async def on_tool_execute_error(self, ctx: Any, **_: Any) -> Any:
-            return "never mind"
-
-    road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
-    agent = Agent(
-        script(calls(("refund", {"amount": 1}))),
-        tools=[desk.refund],
-        capabilities=[Swallow(), Governance(road, actions=ACTIONS)],
-    )
-    with pytest.raises(TurnSuspendedError):
-        asyncio.run(agent.run("go"))
-    assert desk.refunded == []
-
-
-def test_an_approver_may_edit_and_the_edited_arguments_run() -> None:
-    road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
-    model = script(calls(("refund", {"amount": 500})))
-    with pytest.raises(TurnSuspendedError):
-        run(road, model, desk)
-    road.approve("m1.t1", {"amount": 50})
-    assert run(road, model, desk) == "refunded 50"
-
-
-def test_edited_arguments_that_do_not_fit_do_nothing() -> None:
-    road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
-    model = script(calls(("refund", {"amount": 500})))
-    with pytest.raises(TurnSuspendedError):
-        run(road, model, desk)
-    road.approve("m1.t1", {"amount": "a few"})
-    assert "do not fit" in run(road, model, desk)
-    assert desk.refunded == []
-
-
-@pytest.mark.parametrize("hook", ["before_tool_validate", "after_tool_validate", "before_tool_execute"])
-def test_a_capability_that_rewrites_arguments_is_stopped(hook: str) -> None:
-    """What was judged is what runs: nobody in between changes it."""
-
-    async def rewrite(self: Any, ctx: Any, *, args: Any, **_: Any) -> Any:
-        return '{"amount": 999}' if isinstance(args, str) else {"amount": 999}
-
-    meddler = type("Meddler", (AbstractCapability,), {hook: rewrite})()
-    road, desk = FakeRoad(), Desk()
-    agent = Agent(
-        script(calls(("refund", {"amount": 1}))),
-        tools=[desk.refund],
-        capabilities=[Governance(road, actions=ACTIONS), meddler],
-    )
-    try:
-        assert "changed after they had been judged" in asyncio.run(agent.run("go")).output
-    except Ungoverned as error:
-        assert "were changed" in error.message  # noqa: PT017 - either way is right; running with 999 is not
-    assert desk.refunded == []
-
-
-def test_a_tool_reached_around_the_gate_refuses() -> None:
-    class Around(AbstractCapability[Any]):
-        async def wrap_tool_execute(self, ctx: Any, *, call: Any, args: Any, **_: Any) -> Any:
-            tool = ctx.tool_manager.tools[call.tool_name]
-            return await ctx.tool_manager.toolset.call_tool(call.tool_name, args, ctx, tool)
-
-    road, desk = FakeRoad(), Desk()
-    agent = Agent(
-        script(calls(("refund", {"amount": 1}))),
-        tools=[desk.refund],
-        capabilities=[Around(), Governance(road, actions=ACTIONS)],
-    )
-    with pytest.raises(Ungoverned, match="past the gate"):
-        asyncio.run(agent.run("go"))
-    assert desk.refunded == []
-
-
-def test_a_call_that_no_recorded_answer_holds_is_refused() -> None:
-    from dataclasses import replace
-
-    class Inventor(AbstractCapability[Any]):
-        async def after_model_request(self, ctx: Any, *, request_context: Any, response: Any) -> Any:
-            return replace(response, parts=[replace(part, tool_call_id="mine") for part in response.parts])
-
-    road, desk = FakeRoad(), Desk()
-    agent = Agent(
-        script(calls(("refund", {"amount": 1}))),
-        tools=[desk.refund],
-        capabilities=[Governance(road, actions=ACTIONS), Inventor()],
-    )
-    with pytest.raises(Ungoverned, match="no recorded answer"):
-        asyncio.run(agent.run("go"))
-    assert desk.refunded == []
-
-
-def test_native_tools_are_refused_before_anything_is_sent() -> None:
-    road = FakeRoad()
-    model = TestModel()
-    model.profile = {**model.profile, "supported_native_tools": frozenset({WebSearchTool})}  # type: ignore[misc]
-    agent = Agent(model, capabilities=[NativeTool(WebSearchTool()), Governance(road)])
-    with pytest.raises(Ungoverned, match="web_search"):
-        asyncio.run(agent.run("go"))
-    assert road.asked == []
-
-
-def test_a_tool_without_an_action_type_is_refused_by_name() -> None:
-    agent = Agent(script(), tools=[Desk().refund], capabilities=[Governance(FakeRoad())])
-    with pytest.raises(Ungoverned, match="refund") as refused:
-        asyncio.run(agent.run("go"))
-    assert 'actions={"refund"' in refused.value.advice
-
-
-def test_approval_outside_of_remit_is_refused() -> None:
-    from pydantic_ai import Tool
-
-    agent = Agent(
-        script(),
-        tools=[Tool(Desk().refund, requires_approval=True)],
-        capabilities=[Governance(FakeRoad(), actions=ACTIONS)],
-    )
-    with pytest.raises(Ungoverned, match="unapproved"):
-        asyncio.run(agent.run("go"))
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"extra_body": {"tools": [{"type": "web_search"}]}},
-        {"openai_native_tools": [{"type": "web_search"}]},
-        {"openai_previous_response_id": "auto"},
-        {"anthropic_container": {"id": "x"}},
-        {"service_tier": "priority"},
-    ],
-)
-def test_settings_that_reach_past_the_gate_are_refused(settings: dict[str, Any]) -> None:
-    road = FakeRoad()
-    agent = Agent(script(), capabilities=[Governance(road)], model_settings=ModelSettings(**settings))
-    with pytest.raises(Ungoverned):
-        asyncio.run(agent.run("go"))
-    assert road.asked == []
-
-
-def test_a_model_that_falls_back_by_itself_is_refused() -> None:
-    agent = Agent(FallbackModel(TestModel(), TestModel()), capabilities=[Governance(FakeRoad())])
-    with pytest.raises(Ungoverned, match="FallbackModel"):
-        asyncio.run(agent.run("go"))
 
 
 def test_the_number_of_model_requests_is_limited() -> None:
     road = FakeRoad()
     steps = [calls(("look", {"name": str(n)})) for n in range(10)]
     with pytest.raises(ModelLimitReached, match="3 times"):
-        run(road, script(*steps), max_model_requests=3)
+        run(road, ScriptedModel(*steps), max_model_requests=3)
     assert "m4" not in road.ledger
 
 
@@ -526,7 +262,7 @@ def test_streams_are_answered_from_the_settled_response() -> None:
 
     async def main() -> str:
         agent = Agent(
-            script(calls(("refund", {"amount": 3}))),
+            ScriptedModel(calls(("refund", {"amount": 3}))),
             tools=[desk.refund],
             capabilities=[Governance(road, actions=ACTIONS)],
         )
@@ -539,28 +275,11 @@ def test_streams_are_answered_from_the_settled_response() -> None:
     assert road.executed == ["m1", "m1.t1", "m2"]
 
 
-def test_a_stream_is_suspended_like_a_run() -> None:
-    road, desk = FakeRoad(approvals=frozenset({"payments.refund"})), Desk()
-
-    async def main() -> None:
-        agent = Agent(
-            script(calls(("refund", {"amount": 3}))),
-            tools=[desk.refund],
-            capabilities=[Governance(road, actions=ACTIONS)],
-        )
-        async with agent.run_stream("go") as stream:
-            await stream.get_output()
-
-    with pytest.raises(TurnSuspendedError):
-        asyncio.run(main())
-    assert desk.refunded == []
-
-
 def test_two_runs_of_one_turn_share_an_instance() -> None:
     road, desk = FakeRoad(), Desk()
 
     async def main() -> list[str]:
-        agent = Agent(script(calls(("refund", {"amount": 3}))), tools=[desk.refund])
+        agent = Agent(ScriptedModel(calls(("refund", {"amount": 3}))), tools=[desk.refund])
         governance = Governance(road, actions=ACTIONS)
         first = await agent.run("go", capabilities=[governance])
         second = await agent.run("again", capabilities=[governance])
@@ -578,7 +297,7 @@ def test_structured_output_is_no_action() -> None:
 
     road = FakeRoad()
     agent = Agent(
-        script({"tool_calls": [{"name": "final_result", "arguments": {"total": 3}}]}),
+        ScriptedModel({"tool_calls": [{"name": "final_result", "arguments": {"total": 3}}]}),
         output_type=Answer,
         capabilities=[Governance(road)],
     )
@@ -595,7 +314,7 @@ def test_exact_numbers_stay_exact() -> None:
         return {"amount": amount}
 
     agent = Agent(
-        script(calls(("refund", '{"amount": 0.1000000000000000055}'))),
+        ScriptedModel(calls(("refund", '{"amount": 0.1000000000000000055}'))),
         tools=[refund],
         capabilities=[Governance(road, actions=ACTIONS)],
     )
@@ -611,7 +330,7 @@ def test_results_that_no_json_takes_are_kept_as_done() -> None:
         return {"odd": "a\ud800b\x00", "name": name} if name == "odd" else {"deep": float("inf")}
 
     agent = Agent(
-        script(calls(("look", {"name": "odd"}), ("look", {"name": "inf"}))),
+        ScriptedModel(calls(("look", {"name": "odd"}), ("look", {"name": "inf"}))),
         tools=[look],
         capabilities=[Governance(road, actions=ACTIONS)],
     )
@@ -624,5 +343,21 @@ def test_results_that_no_json_takes_are_kept_as_done() -> None:
 def test_a_refused_model_request_ends_the_turn_with_the_reasons() -> None:
     road = FakeRoad(refusals={"function:script:test": "The day's budget is spent"})
     with pytest.raises(ModelFailed, match="budget is spent") as failed:
-        run(road, script())
+        run(road, ScriptedModel())
     assert failed.value.reasons[0].text == "The day's budget is spent"
+
+
+def test_a_sync_tool_has_its_clearance_too() -> None:
+    road, seen = FakeRoad(), []
+
+    def look(name: str) -> str:
+        seen.append(clearance().idempotency_key)
+        return name
+
+    agent = Agent(
+        ScriptedModel(calls(("look", {"name": "ada"}))), tools=[look], capabilities=[Governance(road, actions=ACTIONS)]
+    )
+    assert asyncio.run(agent.run("go")).output == "ada"
+    assert seen == ["act_m1.t1"]
+    with pytest.raises(Ungoverned, match="no governed call"):
+        clearance()

@@ -25,7 +25,7 @@ from pydantic_ai.toolsets.abstract import AbstractToolset
 from remit.domain import canonical
 from remit.domain.agents import ModelPrice
 from remit.domain.decisions import ActionStatus
-from remit.errors import InvalidInput
+from remit.errors import InvalidInput, ProgramDiverged
 from remit.runtime.model_agents import answers
 from remit.runtime.model_agents.boundaries import check_request, check_response
 from remit.runtime.model_agents.errors import ModelFailed, ModelLimitReached, Ungoverned
@@ -99,7 +99,7 @@ class Governance(AbstractCapability[Any]):
         self._requests = 0
         self._calls: dict[str, _Asked] = {}
         self._in_flight: set[asyncio.Task[Any]] = set()
-        self._suspended: TurnSuspendedError | None = None
+        self._ended: TurnSuspendedError | ProgramDiverged | None = None
         self._ctx: RunContext[Any] | None = None
 
     # --- Where it stands in the agent ------------------------------------------------------------------------------
@@ -141,8 +141,8 @@ class Governance(AbstractCapability[Any]):
             result = await handler()
         finally:
             await self._settle()
-        if self._suspended is not None:  # somebody swallowed it; the turn is suspended nevertheless
-            raise self._suspended
+        if self._ended is not None:  # somebody swallowed it; this run ends nevertheless
+            raise self._ended
         return result
 
     # --- Model requests --------------------------------------------------------------------------------------------
@@ -318,16 +318,16 @@ class Governance(AbstractCapability[Any]):
 
     async def _governed(self, call: Coroutine[Any, Any, Performed]) -> Performed:
         """Await a call of the road. It ends and settles even if the agent's loop gives it up."""
-        if self._suspended is not None:
+        if self._ended is not None:
             call.close()
-            raise self._suspended
+            raise self._ended
         task = asyncio.create_task(call)
         self._in_flight.add(task)
         task.add_done_callback(self._landed)
         try:
             return await asyncio.shield(task)
-        except TurnSuspendedError as suspended:
-            self._suspended = suspended
+        except (TurnSuspendedError, ProgramDiverged) as end:
+            self._ended = end
             await self._settle()
             raise
 
