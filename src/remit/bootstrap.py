@@ -21,6 +21,7 @@ from remit.governance.deployments import Deployments
 from remit.governance.gate import Gate
 from remit.governance.places import parse_place
 from remit.governance.sealer import Sealer, ensure_sealer_key
+from remit.governance.signing import ensure_key
 from remit.runtime import engine
 from remit.runtime.attempts import Attempts
 from remit.runtime.engine import Enqueuer
@@ -53,10 +54,30 @@ class Services:
         """The database as the application's role."""
         return self.database.url("app")
 
+    @property
+    def local(self) -> bool:
+        """True for a development project on an embedded database: whoever works here owns everything anyway."""
+        return self.database.embedded and self.declared.project.development
+
+    @property
+    def deploy_key(self) -> Path:
+        """Where this machine's private deploy key is, unless another one is given."""
+        return self.state / "deploy.key"
+
+    @cached_property
+    def deploy_keys(self) -> tuple[str, ...]:
+        """Public keys that may sign what runs here: those in this folder's remit.toml.
+
+        In local development also the key in `.remit/`, made at its first use, because a private key never comes with
+        a clone. With a database by URL, or without `development`, remit.toml alone counts.
+        """
+        declared = self.declared.deploy.keys
+        return (*declared, ensure_key(self.deploy_key)) if self.local else declared
+
     @cached_property
     def deployments(self) -> Deployments:
-        """What is deployed, verified against the keys in this folder's remit.toml."""
-        return Deployments(self.url, self.declared.deploy.keys)
+        """What is deployed, verified against the keys that may sign."""
+        return Deployments(self.url, self.deploy_keys)
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -152,7 +152,7 @@ def _settings_warnings(loaded: Loaded) -> Iterator[Problem]:
             "name a place under `[audit] checkpoints`, such as `file:/var/lib/remit-checkpoints`",
             severity="warning",
         )
-    if not settings.deploy.keys:
+    if not settings.deploy.keys and not (embedded and settings.project.development):
         yield source.problem(
             ("deploy",),
             "no key may sign a bundle, so nothing can be deployed",

@@ -25,11 +25,17 @@ from remit.storage.database import connect
 from remit.storage.sessions import Db
 
 
-def deploy(db: Db, project: Project, key_file: Path, by: str) -> tuple[str, int]:
-    """Sign a checked project and put it in force. Returns (bundle digest, governance version)."""
+def deploy(
+    db: Db, project: Project, key_file: Path, by: str, *, allowed: Iterable[str] | None = None
+) -> tuple[str, int]:
+    """Sign a checked project and put it in force. Returns (bundle digest, governance version).
+
+    `allowed` are the public keys that may sign here; by default those of the project's own remit.toml. Raises
+    IntegrityError if the key is not one of them.
+    """
     digest = content_digest(project.files)
     signature = sign_bundle(digest, load_key(key_file))
-    verify_bundle(digest, signature, project.settings.deploy.keys)
+    verify_bundle(digest, signature, project.settings.deploy.keys if allowed is None else allowed)
     version = bundles.store(
         db,
         digest=digest,

@@ -37,6 +37,17 @@ def project_option(function: F) -> F:
     )(function)
 
 
+def folder_argument(function: F) -> F:
+    """`[DIR]`: the project's folder, for commands that are about the project itself."""
+    return click.argument(
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path(),
+        envvar="REMIT_PROJECT",
+        metavar="[DIR]",
+    )(function)
+
+
 def json_option(function: F) -> F:
     """`--json`: the stable form for scripts."""
     return click.option(
@@ -87,11 +98,7 @@ def decider(opened: Services, person: str | None) -> Decider:
         if person is not None and subject != f"person:{person}":
             raise NotEntitled(f"the token is {subject}'s; `--as {person}` is not possible with it")
         return Decider(subject.removeprefix("person:"))
-    if not (opened.database.embedded and opened.declared.project.development):
-        raise NotEntitled(
-            "this is not a development project on an embedded database, so somebody has to prove who they are",
-            advice="Set REMIT_TOKEN to your token. `--as` exists only in local development.",
-        )
+    must_be_local(opened)
     found = person or opened.settings.as_person or _only_person(directory)
     if not directory.is_active(found):
         known = ", ".join(p.id for p in directory.people if p.status == "active")
@@ -99,6 +106,17 @@ def decider(opened: Services, person: str | None) -> Decider:
             f"{found!r} is not an active person of the directory", advice=f"Use `--as` with one of: {known}."
         )
     return Decider(found, simulated=person is not None or opened.settings.as_person is not None)
+
+
+def must_be_local(opened: Services) -> None:
+    """Raises NotEntitled where naming a person is not enough: anywhere but in local development."""
+    from remit.errors import NotEntitled  # noqa: PLC0415
+
+    if not opened.local:
+        raise NotEntitled(
+            "this is not a development project on an embedded database, so somebody has to prove who they are",
+            advice="Set REMIT_TOKEN to your token. `--as` exists only in local development.",
+        )
 
 
 def _only_person(directory: Any) -> str:
@@ -147,7 +165,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) 
         return
     if not sys.stdout.isatty():
         for row in rows:
-            click.echo("\t".join(_cell(c) for c in row))
+            click.echo("\t".join(cell(c) for c in row))
         return
     from rich.console import Console  # noqa: PLC0415 - only for terminals
     from rich.table import Table  # noqa: PLC0415
@@ -156,28 +174,33 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) 
     for column in columns:
         made.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*(_cell(c).replace("[", "\\[") for c in row))
+        made.add_row(*(cell(c).replace("[", "\\[") for c in row))
     Console().print(made)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as text on one line."""
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if value is None:
         return ""
-    # Text from agents and outside systems must not steer the terminal.
-    return "".join(c if c.isprintable() else " " for c in str(value))
+    return clean(str(value)).replace("\n", " ")
+
+
+def clean(text: str) -> str:
+    """Text that cannot steer the terminal, whoever wrote it."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
 def heading(text: str) -> None:
     """A line that opens a part."""
-    click.secho(_cell(text), bold=True)
+    click.secho(cell(text), bold=True)
 
 
 def line(label: str, value: Any) -> None:
     """One labelled value, if there is one."""
     if value not in (None, "", [], (), {}):
-        click.echo(f"  {label:<14} {_cell(value)}")
+        click.echo(f"  {label:<14} {cell(value)}")
 
 
 def compact(value: Any, limit: int = 160) -> str:

@@ -58,7 +58,7 @@ def stop(
 ) -> None:
     """Stop everything, a workspace, an agent or an action type, at once.
 
-    When this command returns, not one further action that the stop covers is cleared. Calls under way finish and settle.
+    When this command returns, nothing that the stop covers is cleared any more. Calls under way finish and settle.
     """
     with common.services(folder) as services:
         if listing:

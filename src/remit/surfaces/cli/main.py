@@ -30,11 +30,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "release": ("control", "Release a stop."),
     "policy": ("policy", "Explain a decision; list and test policies."),
     "raci": ("policy", "Who answers for every action that an agent can take."),
-    "agents": ("directory", "List, show, diff, suspend and resume agents."),
+    "agents": ("agents", "List, show, diff, suspend and resume agents."),
     "people": ("directory", "List people, their roles and reporting lines."),
-    "connections": ("directory", "List connections and pin their tools."),
+    "connections": ("connections", "List connections and pin their tools."),
     "budgets": ("directory", "What was reserved and spent, and what is left."),
     "audit": ("audit", "Export the record, and verify an export offline."),
+    "token": ("token", "Issue, list and revoke tokens."),
 }
 """Every command, in the order in which `remit --help` lists them."""
 

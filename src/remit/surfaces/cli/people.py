@@ -184,44 +184,74 @@ def answer(item_id: str, value: str, reason: str, person: str | None, as_json: b
 @common.json_option
 @common.project_option
 def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool, folder: Path) -> int:
-    """Take back an action, or every action of a session that can be taken back, newest first."""
-    from remit.storage import actions, sessions  # noqa: PLC0415
+    """Take back an action, or every action of a session that can be taken back, newest first.
 
+    TARGET is an action's or a session's id. Each undo is an action of its own, judged and approved like any other.
+    """
     with common.services(folder) as services:
         who = common.decider(services, person)
-        governance = services.deployments.load()
-        with services.sessions.transaction() as db:
-            rows = actions.of_session(db, target) if target.startswith("ses_") else [actions.get(db, target)]
-        report: list[dict[str, Any]] = []
-        for row in reversed(rows):
-            action_type = governance.action_type(row["action"])
-            wrote = action_type is not None and action_type.effect == "write" and row["status"] == "succeeded"
-            if not wrote or action_type is None or (row["undone_by"] is not None and len(rows) > 1):
-                if len(rows) == 1:
-                    services.sessions.undo(row["id"], f"person:{who.person}", reason)
-                continue
-            if action_type.undo is None and len(rows) > 1:
-                report.append({"action": row["id"], "type": row["action"], "undo": "irreversible"})
-                continue
-            turn = services.sessions.undo(row["id"], f"person:{who.person}", reason)
-            report.append({"action": row["id"], "type": row["action"], "undo": "asked", "turn": turn})
+        author = f"person:{who.person}"
+        if target.startswith("ses_"):
+            report = _undo_session(services, target, author, reason)
+        else:
+            report = [_asked(_action(services, target), services.sessions.undo(target, author, reason))]
         if wait:
-            _wait_for(services, sessions, report)
+            _wait_for(services, report)
     if as_json:
         common.print_json(report)
     else:
-        rows_ = [(r["action"], r["type"], r["undo"], r.get("turn")) for r in report]
-        common.table(("action", "type", "undo", "turn"), rows_, empty="There is nothing to take back.")
-    return 1 if any(r["undo"] == "failed" for r in report) else 0
+        rows = [(r["action"], r["type"], r["undo"], r["turn"]) for r in report]
+        common.table(("action", "type", "undo", "turn"), rows, empty="There is nothing to take back.")
+    return 1 if any(r["undo"] in {"failed", "irreversible"} for r in report) else 0
 
 
-def _wait_for(services: Any, sessions: Any, report: list[dict[str, Any]], seconds: float = 60) -> None:
+def _undo_session(services: Any, session_id: str, author: str, reason: str) -> list[dict[str, Any]]:
+    """Ask for the undo of everything that a session did to the world, newest first."""
+    from remit.storage import actions, sessions  # noqa: PLC0415
+
+    with services.sessions.transaction() as db:
+        sessions.get(db, session_id)
+        undoing = {turn["id"] for turn in sessions.turns(db, session_id) if turn["kind"] == "undo"}
+        rows = actions.of_session(db, session_id)
+    governance = services.deployments.load()
+    report: list[dict[str, Any]] = []
+    for row in reversed(rows):
+        kind = governance.action_type(row["action"])
+        done = row["status"] == "succeeded" and row["undone_by"] is None and row["turn_id"] not in undoing
+        if kind is None or kind.effect != "write" or not done:
+            continue
+        if kind.undo is None:
+            report.append({"action": row["id"], "type": row["action"], "undo": "irreversible", "turn": None})
+        else:
+            report.append(_asked(row, services.sessions.undo(row["id"], author, reason)))
+    return report
+
+
+def _action(services: Any, action_id: str) -> dict[str, Any]:
+    from remit.storage import actions  # noqa: PLC0415
+
+    with services.sessions.transaction() as db:
+        return actions.get(db, action_id)
+
+
+def _asked(row: dict[str, Any], turn: str) -> dict[str, Any]:
+    return {"action": row["id"], "type": row["action"], "undo": "asked", "turn": turn}
+
+
+def _wait_for(services: Any, report: list[dict[str, Any]], seconds: float = 60) -> None:
+    """Wait until every undo is done, failed or waits for somebody; what takes longer stays `asked`."""
+    from remit.storage import sessions  # noqa: PLC0415
+
     until = time.monotonic() + seconds
     for entry in report:
-        while "turn" in entry and time.monotonic() < until:
+        while entry["turn"] is not None and time.monotonic() < until:
             with services.sessions.transaction() as db:
                 status = sessions.turn_status(db, entry["turn"])
-            if status in {"finished", "failed", "cancelled", "waiting"}:
-                entry["undo"] = {"finished": "done", "waiting": "waits for approval"}.get(status, "failed")
+            if status in _ENDED:
+                entry["undo"] = _ENDED[status]
                 break
             time.sleep(0.1)
+
+
+_ENDED = {"finished": "done", "waiting": "waits", "failed": "failed", "cancelled": "failed"}
+"""What a turn's status says of the undo that it makes."""

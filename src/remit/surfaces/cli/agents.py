@@ -1,0 +1,281 @@
+"""Agents: what each may see, touch and never do; its versions; suspending."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from remit.surfaces.cli import common
+from remit.surfaces.cli.policy import must_be_agent, place
+
+if TYPE_CHECKING:
+    from remit.bootstrap import Services
+    from remit.domain.gates import GateResult
+    from remit.governance.state import Governance
+
+
+def commands() -> dict[str, click.Command]:
+    """The commands of this module."""
+    return {"agents": agents}
+
+
+@click.group("agents", invoke_without_command=True)
+@common.json_option
+@common.project_option
+@click.pass_context
+def agents(context: click.Context, as_json: bool, folder: Path) -> None:
+    """List, show, diff, suspend and resume agents."""
+    if context.invoked_subcommand is None:
+        _list(folder, as_json)
+
+
+@agents.command("list")
+@common.json_option
+@common.project_option
+def list_(as_json: bool, folder: Path) -> None:
+    """List the agents that are deployed."""
+    _list(folder, as_json)
+
+
+def _list(folder: Path, as_json: bool) -> None:
+    with common.services(folder) as services:
+        governance = services.deployments.load()
+    found = [
+        {
+            "agent": name,
+            "title": version.spec.title,
+            "kind": "program" if version.is_program else "model",
+            "model": version.spec.model,
+            "layer": version.spec.layer,
+            "owner": version.spec.owner,
+            "workspace": version.spec.workspace,
+            "version": version.digest,
+            "suspended": name in governance.suspended,
+        }
+        for name, version in governance.project.agents.items()
+    ]
+    if as_json:
+        common.print_json(found)
+        return
+    rows = [
+        (a["agent"], a["title"], a["kind"], a["owner"], str(a["version"])[:12], "suspended" if a["suspended"] else "")
+        for a in found
+    ]
+    common.table(("agent", "title", "kind", "owner", "version", ""), rows, empty="No agent is deployed.")
+
+
+@agents.command("show")
+@click.argument("agent")
+@common.json_option
+@common.project_option
+def show(agent: str, as_json: bool, folder: Path) -> None:
+    """Show an agent's card: what it may see, touch and never do, what needs approval, who answers for it."""
+    from remit.storage import bundles  # noqa: PLC0415 - heavy
+
+    with common.services(folder) as services:
+        governance = services.deployments.load()
+        must_be_agent(governance, agent)
+        with services.sessions.transaction() as db:
+            bundle = bundles.load(db, governance.bundle_digest)
+            versions = bundles.versions(db, agent)
+    shown = {
+        **card(governance, agent),
+        "granted_by": bundle.deployed_by if bundle is not None else None,
+        "signed_with": bundle.key_id if bundle is not None else None,
+        "versions": versions,
+    }
+    if as_json:
+        common.print_json(shown)
+    else:
+        _print_card(shown)
+
+
+def card(governance: Governance, agent: str) -> dict[str, Any]:
+    """An agent in the shape of `remit agents show --json`, without what the database knows."""
+    version = governance.project.agents[agent]
+    spec = version.spec
+    tools = {name: governance.action_type(name) for name in spec.tools}
+    return {
+        "agent": agent,
+        "title": spec.title,
+        "purpose": spec.purpose,
+        "kind": "program" if version.is_program else "model",
+        "model": spec.model,
+        "layer": spec.layer,
+        "owner": spec.owner,
+        "escalation": spec.escalation,
+        "workspace": spec.workspace,
+        "workflow": spec.workflow,
+        "autonomy": spec.autonomy,
+        "version": version.digest,
+        "suspended": agent in governance.suspended,
+        "may_see": {n: t.title for n, t in tools.items() if t is not None and t.effect == "read"},
+        "may_touch": {n: t.title for n, t in tools.items() if t is not None and t.effect == "write"},
+        "never": spec.never,
+        "needs_approval": list(_approvals(governance, spec.tools)),
+        "budget": spec.budget.model_dump(mode="json", exclude_none=True),
+        "gates": [
+            {"gate": r.gate, "passed": r.passed, "findings": [f.text for f in r.findings]}
+            for r in _gates(governance, agent)
+        ],
+        "input": spec.input,
+    }
+
+
+def _approvals(governance: Governance, tools: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for name in tools:
+        for policy in governance.policy.speaking_about(name):
+            if policy.roles:
+                says = policy.sentence("asks for approval")
+                yield {
+                    "action": name,
+                    "roles": policy.roles,
+                    "policy": policy.id,
+                    "where": place(policy),
+                    "says": says,
+                }
+
+
+def _gates(governance: Governance, agent: str) -> list[GateResult]:
+    from remit.domain.gates import judge_gates  # noqa: PLC0415
+    from remit.governance.policy_report import bounded_by  # noqa: PLC0415
+
+    bounded = bounded_by(tuple(governance.policy.policies.values()), governance.project)
+    return judge_gates(governance.project, agent, bounded=bounded)
+
+
+def _print_card(shown: dict[str, Any]) -> None:
+    common.heading(f"{shown['agent']}: {shown['title']}{' (SUSPENDED)' if shown['suspended'] else ''}")
+    click.echo(f"  {common.clean(shown['purpose'])}")
+    what = f"model {shown['model']}" if shown["kind"] == "model" else "program"
+    common.line("runs as", f"{what}, {shown['layer']}, {shown['autonomy']}")
+    for label in ("owner", "escalation", "workspace", "workflow"):
+        common.line(label, shown[label])
+    common.line("version", shown["version"])
+    common.line("granted by", f"{shown['granted_by']}, signed with {shown['signed_with']}")
+    _print_list("May see", [f"{title} ({name})" for name, title in shown["may_see"].items()])
+    _print_list("May touch", [f"{title} ({name})" for name, title in shown["may_touch"].items()])
+    _print_list("Must never", shown["never"])
+    _print_list(
+        "Needs approval",
+        [f"{a['action']} by {' and '.join(a['roles'])}: {a['says']} ({a['where']})" for a in shown["needs_approval"]],
+    )
+    _print_list("Budget", [f"{per}: {common.compact(limit)}" for per, limit in shown["budget"].items()])
+    _print_list("Gates", [f"{'open' if g['passed'] else 'SHUT'} {g['gate'].replace('_', ' ')}" for g in shown["gates"]])
+    _print_list("Takes", [common.compact(shown["input"], 2_000)])
+    _print_list("Versions", [f"{v['digest'][:12]} since {common.cell(v['deployed_at'])}" for v in shown["versions"]])
+
+
+def _print_list(label: str, lines: Any) -> None:
+    if lines:
+        click.echo()
+        common.heading(label)
+    for text in lines:
+        click.echo(f"  {common.cell(text)}")
+
+
+@agents.command("diff")
+@click.argument("agent")
+@click.argument("old", required=False)
+@click.argument("new", required=False)
+@common.project_option
+def diff(agent: str, old: str | None, new: str | None, folder: Path) -> None:
+    """Compare two versions of an agent's files: by default the one before with the one in force.
+
+    OLD and NEW are versions as `remit agents show` lists them; their first digits are enough.
+    """
+    from remit.storage import bundles  # noqa: PLC0415 - heavy
+
+    with common.services(folder) as services:
+        governance = services.deployments.load()
+        with services.sessions.transaction() as db:
+            known = [str(v["digest"]) for v in bundles.versions(db, agent)]
+        if not known:
+            must_be_agent(governance, agent)
+        in_force = governance.project.agents.get(agent)
+        latest = in_force.digest if in_force is not None else known[0]
+        after = _resolve(known, new, agent) if new is not None else latest
+        before = _resolve(known, old, agent) if old is not None else _previous(known, after, agent)
+        texts = [_files(services, agent, digest) for digest in (before, after)]
+    lines = list(_diff(texts[0], texts[1], before[:12], after[:12]))
+    for text in lines:
+        click.echo(common.clean(text))
+    if not lines:
+        click.echo("There is no difference.")
+
+
+def _resolve(known: list[str], given: str, agent: str) -> str:
+    from remit.errors import NotFound  # noqa: PLC0415
+
+    found = [digest for digest in known if digest.startswith(given)]
+    if len(found) != 1 or not given:
+        said = "is not exactly one version" if found else "is no version"
+        raise NotFound(f"{given!r} {said} of {agent}", advice=f"Versions: {', '.join(d[:12] for d in known)}.")
+    return found[0]
+
+
+def _previous(known: list[str], after: str, agent: str) -> str:
+    from remit.errors import NotFound  # noqa: PLC0415
+
+    older = known[known.index(after) + 1 :] if after in known else known
+    if not older:
+        raise NotFound(
+            f"there is no version of {agent} before {after[:12]}", advice="Name the two versions to be compared."
+        )
+    return older[0]
+
+
+def _files(services: Services, agent: str, digest: str) -> dict[str, str]:
+    version = services.deployments.version(agent, digest)
+    return {path: content.decode("utf-8", "replace") for path, content in version.files.items()}
+
+
+def _diff(before: dict[str, str], after: dict[str, str], old: str, new: str) -> Iterator[str]:
+    for path in sorted({*before, *after}):
+        yield from difflib.unified_diff(
+            before.get(path, "").splitlines(),
+            after.get(path, "").splitlines(),
+            f"{path} ({old})" if path in before else "(not there)",
+            f"{path} ({new})" if path in after else "(not there)",
+            lineterm="",
+        )
+
+
+@agents.command("suspend")
+@click.argument("agent")
+@common.reason_option
+@common.as_option
+@common.project_option
+def suspend(agent: str, reason: str, person: str | None, folder: Path) -> None:
+    """Suspend AGENT: from now on it can do nothing, until it is resumed. Its sessions keep what they have done."""
+    _suspend(agent, reason, person, folder, suspended=True)
+    click.echo(f"{agent} is suspended.")
+
+
+@agents.command("resume")
+@click.argument("agent")
+@common.reason_option
+@common.as_option
+@common.project_option
+def resume(agent: str, reason: str, person: str | None, folder: Path) -> None:
+    """Take a suspended AGENT back into service."""
+    _suspend(agent, reason, person, folder, suspended=False)
+    click.echo(f"{agent} is in service again.")
+
+
+def _suspend(agent: str, reason: str, person: str | None, folder: Path, *, suspended: bool) -> None:
+    from remit.errors import Conflict  # noqa: PLC0415
+    from remit.storage import bundles  # noqa: PLC0415 - heavy
+
+    with common.services(folder) as services:
+        who = common.decider(services, person)
+        governance = services.deployments.load()
+        must_be_agent(governance, agent)
+        if (agent in governance.suspended) == suspended:
+            raise Conflict(f"{agent} is {'suspended already' if suspended else 'not suspended'}")
+        with services.sessions.transaction() as db:
+            bundles.suspend(db, agent, suspended=suspended, by=who.person, reason=reason)
