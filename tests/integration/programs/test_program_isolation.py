@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -251,6 +252,20 @@ def keep(asked):
         return Reply("ok", 1)
 
     return handler
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root has capabilities to lose")
+@pytest.mark.parametrize(
+    ("dropped", "said"),
+    [("-all", "started"), ("-setuid,-setgid", "PermissionError")],
+    ids=["root in name only is walled in", "root that cannot become nobody is refused"],
+)
+def test_root_without_capabilities(dropped, said):
+    starting = "import asyncio\nfrom remit.runtime.programs import ProgramHost\n"
+    starting += "asyncio.run(ProgramHost('landlock', 128, 5).start())\nprint('started')"
+    command = ["setpriv", f"--bounding-set={dropped}", "--inh-caps=-all", sys.executable, "-c", starting]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert said in done.stdout + done.stderr
 
 
 def test_without_any_wall_no_program_runs(monkeypatch):

@@ -249,6 +249,30 @@ async def run(session):
     assert bench.run(source, recorded=bench.rows(asked, *[None] * 40)).output == one
 
 
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_an_open_row_is_delivered_in_its_old_place(bench, order):
+    source = """
+import asyncio
+async def run(session):
+    order = []
+    async def one(n):
+        order.append(await session.call("t.first", n=n))
+    await asyncio.gather(one(1), one(2))
+    await session.call("t.second", order=order)
+    return order
+"""
+    first = {"action": "t.first", "reason": ""}
+    recorded = [RecordedCall(n, "call", Reply("ok", n) if n == 2 else None) for n in (1, 2)]
+    last = request_digest("call", first | {"action": "t.second", "args": {"order": list(order)}})
+    recorded.append(RecordedCall(3, "call", Reply("ok"), order, last))
+
+    async def handler(request):
+        assert request.ordinal == 1
+        return Reply("ok", 1)
+
+    assert bench.run(source, recorded=recorded, handler=handler).output == list(order)
+
+
 def test_the_order_is_merged_from_overlapping_lists():
     recorded = [
         RecordedCall(5, "call", None, (2, 1, 4)),

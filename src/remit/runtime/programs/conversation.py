@@ -71,7 +71,7 @@ class Conversation:
         self._recorded = {call.ordinal: call for call in recorded}
         self._handler = handler
         self._settled = {o for o, call in self._recorded.items() if call.reply is not None}
-        order = [o for o in delivery_order(recorded, tail) if o in self._settled]
+        order = delivery_order(recorded, tail)
         self._start = _start_frame(program, turn, given, self._recorded, order)
         self._asked = 0
         self._emitted: list[Emitted] = []
@@ -82,7 +82,7 @@ class Conversation:
         self._log: list[int] = []
         self._logged: set[int] = set()
         self._durable = len(order)
-        self._unread = 0
+        self._sent = 0
         self._child: Child | None = None
         self._patience: asyncio.Timeout | None = None
         self._stall_seconds = 0.0
@@ -144,9 +144,9 @@ class Conversation:
                 self._be_patient(waiting=False)
                 self._note_delivered(delivered)
                 self._take_request(ordinal, op, payload, size)
-            case {"k": "q", "d": list(delivered)}:
+            case {"k": "q", "d": list(delivered), "n": int(read)}:
                 self._note_delivered(delivered)
-                self._be_patient(waiting=self._unread == 0)
+                self._be_patient(waiting=read == self._sent)
                 self._carry_out_waiting()
             case {"k": "d", "v": output, "d": list(delivered), "out": str(printed)}:
                 self._note_delivered(delivered)
@@ -206,8 +206,6 @@ class Conversation:
                 raise ProgramFailed("the program's process claims a result that it was never given, and was ended")
             self._log.append(ordinal)
             self._logged.add(ordinal)
-            if ordinal not in self._settled:
-                self._unread -= 1
 
     def _carry_out_waiting(self) -> None:
         """Hand over all that was asked since the last quiet moment."""
@@ -226,7 +224,7 @@ class Conversation:
         try:
             reply = await self._handler(request)
             body = wire.encode({"o": request.ordinal, "r": _packed(reply)}, wire.MAX_DEPTH + 8)
-        except Exception as error:  # noqa: BLE001 - kept, and raised when the others have settled
+        except BaseException as error:  # noqa: BLE001 - kept, and raised when the others have settled
             self._errors.append(error)
             self._halted.set()
             return
@@ -234,7 +232,7 @@ class Conversation:
         if self._child is None or self._patience is None or self._child.writer.is_closing():
             return
         self._given.add(request.ordinal)
-        self._unread += 1
+        self._sent += 1
         self._be_patient(waiting=False)
         self._child.writer.write(_framed(body))
 

@@ -30,7 +30,9 @@ class Conversation:
         self._pipe = pipe
         self._count = 0
         self._open: dict[int, tuple[str, asyncio.Future[Any]]] = {}
-        self._recorded: dict[int, Any] = {ordinal: reply for ordinal, reply in start["replies"]}  # noqa: C416
+        # Replies that are here and not yet delivered.
+        self._replies: dict[int, Any] = {ordinal: reply for ordinal, reply in start["replies"]}  # noqa: C416
+        self._read = 0
         self._order: list[int] = start["order"][::-1]
         self.delivered: list[int] = []
         self.loop = TurnLoop(self.deliver)
@@ -56,25 +58,30 @@ class Conversation:
         if not self._open:
             return False
         if self._order:
-            number = self._order[-1]
+            number = self._order.pop()
             if number not in self._open:
-                self._say({"k": "x", "o": number})  # the host says what was expected, and ends this process
-                self._pipe.get()
-            self._order.pop()
-            self._settle(number, self._recorded.pop(number))
-            return True
-        for number in sorted(self._recorded.keys() & self._open.keys()):
-            self._settle(number, self._recorded.pop(number))
-            return True
-        self._say({"k": "q", "d": self.delivered})
-        self.delivered = []
-        reply = self._pipe.get()
-        self._settle(reply["o"], reply["r"])
+                self._say({"k": "x", "o": number})
+                self._pipe.get()  # nothing comes: the host says what was expected, and ends this process
+            while number not in self._replies:
+                self._wait()
+        else:
+            while not (ready := self._replies.keys() & self._open.keys()):
+                self._wait()
+            number = min(ready)
+        self._settle(number, self._replies.pop(number))
         return True
 
     def finish(self, frame: dict[str, Any]) -> None:
         """Send the last word."""
         self._say(frame)
+
+    def _wait(self) -> None:
+        """Say that nothing can go on, and take the next reply."""
+        self._say({"k": "q", "d": self.delivered, "n": self._read})
+        self.delivered = []
+        reply = self._pipe.get()
+        self._read += 1
+        self._replies[reply["o"]] = reply["r"]
 
     def _settle(self, number: int, reply: list[Any]) -> None:
         status, value, reasons, error, at_us = reply

@@ -93,6 +93,20 @@ def _drop_user() -> None:
     """Root becomes nobody. Another user stays: the filter refuses what one user may do to the same user's processes."""
     if os.geteuid() != 0:
         return
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    except PermissionError:
+        if _is_powerful():
+            raise
+
+
+def _is_powerful() -> bool:
+    """True if root has any capability; without one, as in a locked-down container, it is root in name only."""
+    fd = os.open("/proc/self/status", os.O_RDONLY)
+    try:
+        lines = os.read(fd, 16_384).decode().splitlines()
+    finally:
+        os.close(fd)
+    return any(int(line.split()[1], 16) for line in lines if line.startswith(("CapEff:", "CapPrm:")))
