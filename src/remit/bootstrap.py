@@ -109,7 +109,10 @@ class Services:
         async def seal(stop: asyncio.Event) -> None:
             await sealer.run(stop, self.settings.seal_every)
 
-        worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=(seal,))
+        async def warm(_stop: asyncio.Event) -> None:
+            await surroundings.warm()
+
+        worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=(seal, warm))
         try:
             await worker.run(stopping, ready)
         finally:

@@ -6,7 +6,7 @@ import hmac
 import importlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +26,20 @@ class SecretUnavailable(ConfigurationError):
 
     code = "secret_unavailable"
     advice = "Provide the secret named in the message where its reference points to."
+
+
+def fill_with(value: str, resolve: Callable[[str], str]) -> tuple[str, list[str]]:
+    """A declared value with its references replaced by what `resolve` gives, and those secrets by themselves."""
+    if _REFERENCE.fullmatch(value):
+        secret = resolve(value)
+        return secret, [secret]
+    found: list[str] = []
+
+    def put(match: re.Match[str]) -> str:
+        found.append(resolve(match[1]))
+        return found[-1]
+
+    return _EMBEDDED.sub(put, value), found
 
 
 class SecretValue:
@@ -103,16 +117,8 @@ class SecretResolver:
 
     def fill_parts(self, value: str) -> tuple[SecretValue, tuple[SecretValue, ...]]:
         """The filled value, and the secrets in it by themselves: what a scrubber of logs and results looks for."""
-        if _REFERENCE.fullmatch(value):
-            secret = self.resolve(value)
-            return secret, (secret,)
-        found: list[SecretValue] = []
-
-        def put(match: re.Match[str]) -> str:
-            found.append(self.resolve(match[1]))
-            return found[-1].reveal()
-
-        return SecretValue(_EMBEDDED.sub(put, value)), tuple(found)
+        filled, found = fill_with(value, lambda reference: self.resolve(reference).reveal())
+        return SecretValue(filled), tuple(map(SecretValue, found))
 
     def _from_file(self, reference: str, path: str) -> str:
         place = self._folder / path

@@ -222,3 +222,16 @@ class ActionType(Declared):
 
 ActionMode = Literal["tool", "model", "ask", "note"]
 """What an action is: a call of a tool, a request to a language model, a question to a person, a value kept."""
+
+
+def visible_schema(schema: dict[str, Any], action_type: ActionType | None) -> dict[str, Any]:
+    """The tool's input schema without the argument that carries the idempotency key."""
+    hidden = action_type.idempotency.argument if action_type and action_type.idempotency else None
+    if hidden is None:
+        return schema
+    shown = dict(schema)
+    if isinstance(schema.get("properties"), dict):
+        shown["properties"] = {k: v for k, v in schema["properties"].items() if k != hidden}
+    if isinstance(schema.get("required"), list):
+        shown["required"] = [name for name in schema["required"] if name != hidden]
+    return shown

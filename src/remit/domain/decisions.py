@@ -116,7 +116,7 @@ class Verdict:
     policy_ids: tuple[str, ...]
     """Ids of the determining policies."""
     roles: tuple[str, ...] = ()
-    """Roles that must approve, each by another person; empty unless `needs_approval`."""
+    """Roles that must approve, each by another person; of a permit, those that it rests on."""
     determining_digest: str = ""
     """SHA-256 over the determining policies' texts and the roles: what an approval is bound to."""
 

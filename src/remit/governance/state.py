@@ -7,18 +7,24 @@ old one is never committed; the gate then takes a newer snapshot and decides aga
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 from jsonschema import Draft202012Validator
 
-from remit.domain.actions import MODEL_REQUEST, ActionType, Effect, Risk
+from remit.domain.actions import MODEL_REQUEST, ActionType, Effect, Risk, visible_schema
 from remit.domain.agents import AgentVersion
 from remit.domain.project import Project
 from remit.governance.policy import PolicyEngine
 
 MODEL_REQUEST_TYPE = ActionType(
-    title="Ask a language model", effect=Effect.READ, risk=Risk.LOW, resource="Model::{model}", require=("model",)
+    title="Ask a language model",
+    effect=Effect.READ,
+    risk=Risk.LOW,
+    resource="Model::{model}",
+    require=("model",),
+    timeout=timedelta(minutes=10),  # a model that reasons takes its time
 )
 """The built-in action type of requests to models."""
 
@@ -55,15 +61,6 @@ class Governance:
     @cached_property
     def _validators(self) -> dict[str, Draft202012Validator]:
         return {}
-
-
-def visible_schema(schema: dict[str, Any], action_type: ActionType | None) -> dict[str, Any]:
-    """The tool's input schema without the argument that carries the idempotency key."""
-    hidden = action_type.idempotency.argument if action_type and action_type.idempotency else None
-    if hidden is None:
-        return schema
-    properties = {k: v for k, v in schema.get("properties", {}).items() if k != hidden}
-    return {**schema, "properties": properties, "required": [r for r in schema.get("required", []) if r != hidden]}
 
 
 class GovernanceSource(Protocol):

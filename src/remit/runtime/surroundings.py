@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 from remit.domain import canonical
-from remit.errors import IntegrityError
+from remit.errors import ConfigurationError, IntegrityError
 from remit.governance.deployments import Deployments
 from remit.runtime.connections import Connections
 from remit.runtime.model_agents import ModelRegistry
+
+log = logging.getLogger(__name__)
 
 
 class Surroundings:
@@ -28,7 +32,7 @@ class Surroundings:
         self._digest = ""
         self._connections: Connections | None = None
         self._models: ModelRegistry | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[object]] = set()
 
     def connections(self) -> Connections:
         """The connections of the bundle in force."""
@@ -48,6 +52,15 @@ class Surroundings:
             return False
         connection, _, tool = action.partition(".")
         return self._connections.tool_state(connection, tool) in {"changed", "missing"}
+
+    async def warm(self) -> None:
+        """Start every server now, so that no clearance runs out while one is started. What fails is tried later."""
+        try:
+            connections = self.connections()
+        except ConfigurationError:
+            return  # nothing is deployed yet
+        for name, trouble in (await connections.warm()).items():
+            log.warning("connection %s cannot be opened yet: %s", name, trouble)
 
     async def close(self) -> None:
         """End every server."""
@@ -71,11 +84,15 @@ class Surroundings:
         )
         self._models = ModelRegistry(project.settings.models, self._secrets, folder)
         self._digest = governance.bundle_digest
+        self._later(self._connections.warm())
         if old is not None:
             # Calls under way on the old ones finish; their servers end when they are done or time out.
-            task = asyncio.get_running_loop().create_task(_close_later(old))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._later(_close_later(old))
+
+    def _later(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def unpack(files: Mapping[str, bytes], folder: Path) -> Path:

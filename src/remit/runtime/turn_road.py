@@ -243,9 +243,10 @@ class TurnRoad:
 
     async def _recover(self, prepared: Prepared, row: LedgerRow) -> Performed:
         """An earlier run was let through and its outcome is not known: wait it out, then repeat, look up or ask."""
-        if row.expires_in > _SHORT:
-            raise TurnSuspendedError("limit", self._now() + timedelta(seconds=row.expires_in + 0.05))
-        await asyncio.sleep(max(0.0, row.expires_in) + 0.05)
+        left = 0.0 if prepared.call.mode == "model" else max(0.0, row.expires_in)
+        if left > _SHORT:
+            raise TurnSuspendedError("limit", self._now() + timedelta(seconds=left + 0.05))
+        await asyncio.sleep(left + 0.05 if left else 0)
         request = self._answered(Request(self._run, prepared.call, prepared.usage, repeat=True), row)
         if self._attempts.may_repeat(prepared.call, row):
             return await self._admit(prepared, request)

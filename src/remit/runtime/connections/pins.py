@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from remit.domain import canonical
-from remit.domain.actions import ActionType
+from remit.domain.actions import ActionType, visible_schema
 from remit.domain.connections import ToolDefinition, ToolPins
 from remit.errors import InvalidInput
 from remit.runtime.connections.scrub import Scrubber
@@ -122,15 +122,7 @@ def render_pins(pins: ToolPins) -> str:
 
 def agent_view(definition: ToolDefinition, action_type: ActionType) -> ToolDefinition:
     """The definition as an agent sees it: without the argument that carries the idempotency key."""
-    hidden = action_type.idempotency.argument if action_type.idempotency else None
-    if hidden is None:
-        return definition
-    schema = dict(definition.input_schema)
-    if isinstance(schema.get("properties"), dict):
-        schema["properties"] = {k: v for k, v in schema["properties"].items() if k != hidden}
-    if isinstance(schema.get("required"), list):
-        schema["required"] = [name for name in schema["required"] if name != hidden]
-    return definition.model_copy(update={"input_schema": schema})
+    return definition.model_copy(update={"input_schema": visible_schema(definition.input_schema, action_type)})
 
 
 def with_key(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from remit.config.secrets import fill_with, references
 from remit.domain.connections import Connection, HttpConnection, StdioConnection, ToolDefinition, ToolPins
 from remit.errors import ConfigurationError, NotFound, ToolFailed
 from remit.runtime.connections import plan
@@ -26,7 +26,6 @@ from remit.runtime.isolation.choice import choose
 SecretResolver = Callable[[str], str]
 """Gives the secret that a reference such as `env:NAME` names. May block: it is called in a thread."""
 
-_REFERENCE = re.compile(r"^(env|file|vault):.+$")
 _SMALLEST_FRAME = 2_000_000
 _MOST_PERSONAL_LINES = 64
 
@@ -245,16 +244,11 @@ class Connections:
         values: dict[str, str] = {}
         found: list[str] = []
         for key, value in declared.items():
-            if not _REFERENCE.match(value):
-                values[key] = value
-                continue
-            if person is not None:
-                value = value.replace("{person}", person)  # noqa: PLW2901 - the same one, completed
-            secret = self._secrets(value)
-            if "\0" in secret:
+            own = value.replace("{person}", person) if person is not None and references(value) else value
+            values[key], secrets = fill_with(own, self._secrets)
+            if "\0" in values[key]:
                 raise ConfigurationError(f"the secret for {key} of connection {name} holds a zero byte")
-            values[key] = secret
-            found.append(secret)
+            found += secrets
         return values, found
 
 

@@ -189,7 +189,8 @@ begin
         end if;
         if a.status = 'cleared' then
             if a.nonce is distinct from it ->> 'nonce' then
-                if a.expires_at > clock_timestamp() then
+                -- A lost model request needs no waiting: asking again costs money, which is booked, and does nothing.
+                if a.expires_at > clock_timestamp() and it ->> 'mode' <> 'model' then
                     return jsonb_build_object('answer', 'in_flight', 'wait_ms',
                         ceil(extract(epoch from a.expires_at - clock_timestamp()) * 1000));
                 end if;
