@@ -97,7 +97,9 @@ class Services:
         """Be a worker and a sealer until told to stop."""
         executor = executor_id()
         ledger = Ledger(self.url, executor)
-        surroundings = Surroundings(self.state, self.deployments, self._secret)
+        surroundings = Surroundings(
+            self.state, self.deployments, self._secret, isolation=self.declared.programs.isolation
+        )
         gate = Gate(ledger, self.deployments, clearance=self.settings.clearance, tool_changed=surroundings.tool_changed)
         attempts = Attempts(gate, self.deployments, surroundings.connections, self._show)
         programs = ProgramHost(

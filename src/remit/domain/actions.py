@@ -90,6 +90,7 @@ class Lookup(Declared):
     """A read that tells whether an action happened, by its idempotency key."""
 
     tool: ToolName
+    """The tool that is asked."""
     arguments: dict[str, Any]
     """Arguments of the lookup; `$action.id` is the idempotency key and `$args.NAME` an argument of the action."""
     found: str
@@ -104,6 +105,7 @@ class Undo(Declared):
     """The call that takes an action back."""
 
     tool: ToolName
+    """The tool that takes it back."""
     arguments: dict[str, Any]
     """Arguments of the undo; `$args.NAME` and `$result.PATH` refer to the action."""
 
@@ -112,7 +114,9 @@ class CurrentState(Declared):
     """A read whose answer is shown beside an approval: what is there now."""
 
     tool: ToolName
+    """The tool that is asked."""
     arguments: dict[str, Any]
+    """Its arguments; `$args.NAME` is an argument of the action."""
     compare: dict[str, str] = {}
     """Argument name to dotted path in the answer: what would change from, and to."""
 
@@ -130,21 +134,27 @@ class Cap(Declared):
     """An upper limit on the money that one action type moves."""
 
     amount: Amount
+    """In major units of the currency."""
     currency: Currency
+    """ISO 4217 code."""
 
 
 class Caps(Declared):
     """Blast radius of an action type. A currency without a cap is refused where any cap is declared."""
 
     each: tuple[Cap, ...] = ()
+    """For one action."""
     per_day: tuple[Cap, ...] = ()
+    """For all actions of the type in one day (UTC)."""
 
 
 class Rate(Declared):
     """How often something may be called: a token bucket."""
 
     per_second: float = Field(gt=0, le=100_000)
+    """How many a second, in the long run."""
     burst: int = Field(default=1, ge=1, le=100_000)
+    """How many at once, after a rest."""
 
 
 class ApprovalRules(Declared):
@@ -168,15 +178,19 @@ class ActionType(Declared):
     title: str
     """What it does, in a few words: `Refund a charge`."""
     effect: Effect
+    """`read`, or `write` if anything in the world is different afterwards."""
     raci: Raci | None = None
     """Required for every action type that writes."""
     risk: Risk = Risk.MEDIUM
+    """How bad the worst ordinary outcome is."""
     reversible: bool = False
+    """True if `undo` takes it back."""
     undo: Undo | None = None
     """How to take it back; a reversible type has one."""
     idempotency: Idempotency | None = None
     """None: the other side honours no key, and a crash in the middle leaves the action `unknown`."""
     lookup: Lookup | None = None
+    """How to find out what became of it when the answer was lost."""
     resource: str | None = None
     """Template of the Cedar resource, `Type::{argument}`; None: the action type itself."""
     require: tuple[str, ...] = ()
@@ -184,7 +198,9 @@ class ActionType(Declared):
     defaults: dict[str, Any] = {}
     """Arguments filled in before judgement when absent or null."""
     money: Money | None = None
+    """Which arguments say how much money it moves."""
     caps: Caps = Caps()
+    """Most money that it moves, at once and in a day."""
     business_key: tuple[str, ...] = ()
     """Arguments that name the business effect; a second settled, not undone one needs approval."""
     reads: frozenset[Label] = frozenset()
@@ -192,14 +208,19 @@ class ActionType(Declared):
     sends: frozenset[Label] = frozenset()
     """Labels on where this sends things."""
     rate: Rate | None = None
+    """How often it may be done, by all agents and workers together."""
     concurrency: int | None = Field(default=None, ge=1)
+    """Most of it under way at once, over all workers; null is no limit."""
     cost_usd: Amount = Decimal(0)
     """What one call costs, in USD; 0 where the vendor charges nothing per call."""
     timeout: Duration = timedelta(seconds=30)
+    """Longest wait for one call; afterwards its outcome is unknown."""
     redact: tuple[str, ...] = ()
     """Dotted paths in arguments and result that exports and lists leave out."""
     current: CurrentState | None = None
+    """What to show beside an approval: how things stand now."""
     approval: ApprovalRules = ApprovalRules()
+    """How long approvals are asked for and hold, and who may give them."""
     groups: tuple[Name, ...] = ()
     """Cedar action groups that this type belongs to, such as `money-out`."""
 

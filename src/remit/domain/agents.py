@@ -18,6 +18,7 @@ class AgentSpec(Declared):
     """`agents/NAME/agent.yaml`. The folder holds `prompt.md` (a model agent) or `program.py` (a program) beside it."""
 
     title: str
+    """What it is called in lists."""
     purpose: str
     """One or two sentences that anyone in the company understands."""
     owner: PersonOrRole
@@ -25,7 +26,9 @@ class AgentSpec(Declared):
     escalation: PersonOrRole
     """Who is asked when the agent is stuck."""
     workspace: Name
+    """The boundary of visibility that it works in."""
     workflow: Name | None = None
+    """The workflow that its work belongs to, with that workflow's budget."""
     layer: Literal["managed", "assisted"] = "managed"
     """`managed` must pass the six gates; `assisted` acts only through the person it works with."""
     persistent: str = ""
@@ -35,6 +38,7 @@ class AgentSpec(Declared):
     model: str | None = None
     """`provider:name` as in remit.toml; required for a model agent."""
     reasoning: Reasoning = "none"
+    """How much a model thinks before it answers."""
     max_output_tokens: int = Field(default=2_000, ge=1, le=200_000)
     """Sent to the provider with every request, and reserved before it."""
     max_model_requests: int = Field(default=50, ge=1, le=10_000)
@@ -42,11 +46,13 @@ class AgentSpec(Declared):
     input: dict[str, Any] = {"type": "object"}
     """JSON Schema of what a session starts with."""
     budget: BudgetSpec = BudgetSpec()
+    """What its sessions, and all of it in one day, may use."""
     autonomy: AutonomyLevel = "supervised"
     """Level at which every action type starts; policies read it as `context.autonomy`."""
     concurrency: int | None = Field(default=8, ge=1, le=10_000)
     """Most calls of this agent under way at once, over all workers; low by default, null is no limit."""
     sandbox: Literal["none", "python"] = "none"
+    """Kept for tools that run code of the agent's own; nothing else than `none` has an effect yet."""
     repeat_limit: int = Field(default=5, ge=2, le=1_000)
     """The same call with the same arguments this often in one session stops it and asks the owner."""
     turn_action_limit: int = Field(default=500, ge=1, le=100_000)
@@ -59,7 +65,9 @@ class ModelPrice(Declared):
     """What a model costs, in USD for a million tokens."""
 
     input: Amount
+    """For what is sent."""
     output: Amount
+    """For what is answered."""
 
 
 class ModelSpec(Declared):
@@ -70,6 +78,7 @@ class ModelSpec(Declared):
     base_url: str | None = None
     """An OpenAI-compatible endpoint; None: the provider's own."""
     api_key: str | None = Field(default=None, pattern=r"^(env|file|vault):.+$")
+    """Reference to the provider's key; None: the endpoint needs none."""
     script: str | None = None
     """For tests and demos: a Python file, relative to the project, with `respond(messages, tools)`; no network."""
 

@@ -29,15 +29,20 @@ class Limit(Declared):
     """An upper limit on what may be used; None is no limit of that kind."""
 
     usd: Amount | None = None
+    """Money, in USD."""
     tokens: int | None = Field(default=None, ge=0)
+    """Tokens of models, sent and answered together."""
     calls: int | None = Field(default=None, ge=0)
+    """Calls of tools and requests to models."""
 
 
 class BudgetSpec(Declared):
     """Limits for one session and for one day (UTC) of everything that the budget covers."""
 
     session: Limit | None = None
+    """Of one session, from its first turn to its last."""
     day: Limit | None = None
+    """Of one day, from midnight to midnight UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,38 +22,52 @@ class Person(Declared):
     """A human in the company."""
 
     id: Name
+    """What files and records call the person."""
     name: str
+    """What people call the person."""
     email: str | None = None
+    """Address for messages."""
     slack: str | None = Field(default=None, pattern=r"^T[A-Z0-9]+/U[A-Z0-9]+$")
     """Slack team and user id, `TEAM/USER`; never an address that the user can set."""
     status: PersonStatus = PersonStatus.ACTIVE
+    """`left`: stays so that old records have a name, and can answer for nothing any more."""
     manager: Name | None = None
     """Next in the reporting line: who is asked when this person cannot."""
     roles: tuple[Name, ...] = ()
+    """Functions that the person holds."""
     workspaces: tuple[Name, ...] = ()
+    """Workspaces that the person sees."""
 
 
 class RoleSpec(Declared):
     """A function that people hold, such as `finance` or `risk`."""
 
     id: Name
+    """What files call the role, as `role:ID`."""
     title: str
+    """What people call the role."""
 
 
 class Workspace(Declared):
     """A boundary of visibility."""
 
     id: Name
+    """What files call the workspace."""
     title: str
+    """What people call the workspace."""
     manager: PersonOrRole | None = None
+    """Who answers for the workspace."""
 
 
 class Directory(Declared):
     """Everyone, as of one version of the project."""
 
     people: tuple[Person, ...] = ()
+    """Everyone, including those who have left."""
     roles: tuple[RoleSpec, ...] = ()
+    """Functions that people hold."""
     workspaces: tuple[Workspace, ...] = ()
+    """The company's parts that work apart from each other."""
 
     @cached_property
     def by_id(self) -> dict[str, Person]:

@@ -20,6 +20,7 @@ class ProjectSection(Declared):
     """`[project]`."""
 
     name: Name
+    """What the project is called in messages and in its record."""
     development: bool = False
     """Allows `--as PERSON` on an embedded database; the record says that it was simulated."""
 
@@ -42,7 +43,9 @@ class ProgramsSection(Declared):
     """`[programs]`."""
 
     isolation: Literal["auto", "bubblewrap", "landlock", "none"] = "auto"
+    """The wall around programs and stdio servers; `auto` takes bubblewrap, else Landlock; `none` waives it."""
     memory_mb: int = Field(default=512, ge=64, le=65_536)
+    """Megabytes of memory for one program, beyond what all programs share."""
     cpu_seconds: int = Field(default=60, ge=1, le=86_400)
     """Processor time that one run of a turn may use."""
 
@@ -58,10 +61,15 @@ class RemitToml(Declared):
     """`remit.toml`."""
 
     project: ProjectSection
+    """What the project is called, and whether it is developed here."""
     database: DatabaseSection = DatabaseSection()
+    """Where everything is kept."""
     deploy: DeploySection = DeploySection()
+    """Who may put a bundle in force."""
     programs: ProgramsSection = ProgramsSection()
+    """How programs are walled in."""
     audit: AuditSection = AuditSection()
+    """Where the record's checkpoints go."""
     models: dict[str, ModelSpec] = {}
     """`[models."provider:name"]`."""
     budget: BudgetSpec = BudgetSpec()
