@@ -386,7 +386,7 @@ begin
     end if;
     update remit.actions set status = v_status, settled_at = v_at, usd_micros = v_usd + a.booked_usd,
         input_tokens = (it ->> 'input_tokens')::bigint, output_tokens = (it ->> 'output_tokens')::bigint,
-        error = it ->> 'error', override = coalesce(it -> 'override', override)
+        error = it ->> 'error', override = coalesce(nullif(it -> 'override', 'null'), override)
     where id = a.id;
     if a.status = 'cleared' then
         delete from remit.live_calls where action_id = a.id;
