@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import mkdtemp
 
 from remit.config.loader import parse_project
+from remit.domain.connections import ToolDefinition
 from remit.domain.project import Project
+from remit.runtime.connections import tool_digest
 
 AGENT = "bencher"
 ACTION = "bench.touch"
@@ -93,11 +96,6 @@ budget:
 
 def project() -> Project:
     """The world's project, from its files."""
-    from remit.domain.connections import ToolDefinition
-    from remit.runtime.connections import tool_digest
-
-    import json
-
     raw = json.loads(FILES["tools.lock.json"])
     definition = ToolDefinition(**{**raw["connections"]["bench"]["touch"], "digest": ""})
     files = {**FILES, "tools.lock.json": FILES["tools.lock.json"] % tool_digest(definition)}

@@ -79,7 +79,7 @@ class Ledger:
         await self._settlements.close()
 
     async def _admit_batch(self, intents: list[Intent]) -> list[Admission]:
-        items = json.dumps([_intent(i) for i in intents])
+        items = json.dumps([intent_json(i) for i in intents])
         bodies = [i.body for i in intents]
         try:
             answers = await self._admissions.scalar(
@@ -141,7 +141,8 @@ def _reasons(reasons: tuple[Reason, ...]) -> list[dict[str, Any]]:
     return [{"code": r.code, "text": safe_text(r.text, 1_000), "policy_id": r.policy_id} for r in reasons]
 
 
-def _intent(i: Intent) -> dict[str, Any]:
+def intent_json(i: Intent) -> dict[str, Any]:
+    """An intent as `remit.admit` takes it."""
     item = None
     if i.item is not None:
         item = safe_json({**asdict(i.item), "escalate_at": str(i.item.escalate_at or "") or None})
