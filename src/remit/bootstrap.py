@@ -1,4 +1,8 @@
-"""Puts the parts together. The only place that picks implementations; surfaces get their services from here."""
+"""Puts the parts together. The only place that picks implementations; surfaces get their services from here.
+
+What only workers need is imported when one begins to work, and the engine when something is first enqueued: a command
+that reads needs neither, and shall not wait seconds for their libraries.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from remit import __version__
 from remit.config.reading import read_files
@@ -18,21 +25,16 @@ from remit.config.settings import Settings
 from remit.domain.project import RemitToml
 from remit.errors import ConfigurationError, ProjectInvalid
 from remit.governance.deployments import Deployments
-from remit.governance.gate import Gate
 from remit.governance.places import parse_place
 from remit.governance.sealer import Sealer, ensure_sealer_key
 from remit.governance.signing import ensure_key
-from remit.runtime import engine
-from remit.runtime.attempts import Attempts
-from remit.runtime.engine import Enqueuer
-from remit.runtime.programs import ProgramHost
 from remit.runtime.sessions import Sessions
-from remit.runtime.surroundings import Surroundings
-from remit.runtime.turns import TurnRunner
-from remit.runtime.worker import Worker, executor_id
 from remit.storage import inbox, migrate
-from remit.storage.ledger import Ledger
 from remit.storage.resolve import DatabaseHandle, resolve_database
+
+if TYPE_CHECKING:
+    from remit.runtime.engine import Enqueuer
+    from remit.storage.sessions import Db
 
 
 @dataclass
@@ -82,10 +84,15 @@ class Services:
     @cached_property
     def sessions(self) -> Sessions:
         """The verbs of sessions, people and stops."""
-        return Sessions(self.url, self.deployments, self._enqueuer)
+        return Sessions(self.url, self.deployments, self._enqueue)
+
+    def _enqueue(self, db: Db, turn_id: str, session_id: str, run: int) -> None:
+        self._enqueuer.enqueue(db, turn_id, session_id, run)
 
     @cached_property
     def _enqueuer(self) -> Enqueuer:
+        from remit.runtime.engine import Enqueuer  # noqa: PLC0415 - see above
+
         return Enqueuer(self.url)
 
     def sealer(self) -> Sealer:
@@ -95,6 +102,14 @@ class Services:
 
     async def work(self, stopping: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Be a worker and a sealer until told to stop."""
+        from remit.governance.gate import Gate  # noqa: PLC0415 - see above
+        from remit.runtime.attempts import Attempts  # noqa: PLC0415
+        from remit.runtime.programs import ProgramHost  # noqa: PLC0415
+        from remit.runtime.surroundings import Surroundings  # noqa: PLC0415
+        from remit.runtime.turns import TurnRunner  # noqa: PLC0415
+        from remit.runtime.worker import Worker, executor_id  # noqa: PLC0415
+        from remit.storage.ledger import Ledger  # noqa: PLC0415
+
         executor = executor_id()
         ledger = Ledger(self.url, executor)
         surroundings = Surroundings(
@@ -142,7 +157,7 @@ def open_services(folder: Path, settings: Settings | None = None) -> Iterator[Se
 
     Raises ConfigurationError if this is no project, DatabaseUnavailable if there is no database to be had.
     """
-    settings = settings or Settings()
+    settings = settings or read_environment()
     declared = read_settings(folder)
     database = resolve_database(settings, folder, declared.database.url)
     try:
@@ -154,6 +169,15 @@ def open_services(folder: Path, settings: Settings | None = None) -> Iterator[Se
             services.close()
     finally:
         database.close()
+
+
+def read_environment() -> Settings:
+    """The settings of this process. Raises ConfigurationError with all that do not fit."""
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        said = "; ".join(f"REMIT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in invalid.errors())
+        raise ConfigurationError(f"the environment has settings that do not fit: {said}") from None
 
 
 def read_settings(folder: Path) -> RemitToml:
@@ -176,6 +200,8 @@ def prepare(database: DatabaseHandle) -> None:
     wanted = f"{__version__}/{_schema_digest()}/{installed('dbos')}"
     if migrate.prepared_for(database.url("app"), "remit") == wanted:
         return
+    from remit.runtime import engine  # noqa: PLC0415 - see above
+
     owner = database.url("owner")
     migrate.migrate(owner)
     engine.migrate(owner)

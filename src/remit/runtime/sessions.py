@@ -5,7 +5,7 @@ Whatever makes work go on enqueues the run in the same transaction, so that noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,10 +22,12 @@ from remit.domain.stops import Stop, StopScope
 from remit.errors import Conflict, InvalidInput, NotEntitled, NotFound
 from remit.governance.deployments import Deployments
 from remit.governance.desk import Decider, Desk
-from remit.runtime.engine import Enqueuer
 from remit.storage import actions, executors, runs, sessions, stops
 from remit.storage.database import connect
 from remit.storage.sessions import Db
+
+Enqueue = Callable[[Db, str, str, int], None]
+"""Asks for a run in the given transaction: a turn's id, its session's, and the run's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,10 @@ class Start:
 class Sessions:
     """The verbs, for surfaces and workers."""
 
-    def __init__(self, url: str, deployments: Deployments, enqueuer: Enqueuer) -> None:
+    def __init__(self, url: str, deployments: Deployments, enqueue: Enqueue) -> None:
         self._url = url
         self._deployments = deployments
-        self._enqueuer = enqueuer
+        self._enqueue = enqueue
 
     @contextmanager
     def transaction(self) -> Iterator[Db]:
@@ -198,7 +200,7 @@ class Sessions:
         asked = runs.ask_for_run(db, turn_id)
         if asked is not None:
             session_id, run = asked
-            self._enqueuer.enqueue(db, turn_id, session_id, run)
+            self._enqueue(db, turn_id, session_id, run)
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
