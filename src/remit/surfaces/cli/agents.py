@@ -23,14 +23,9 @@ def commands() -> dict[str, click.Command]:
     return {"agents": agents}
 
 
-@click.group("agents", invoke_without_command=True)
-@common.json_option
-@common.project_option
-@click.pass_context
-def agents(context: click.Context, as_json: bool, folder: Path) -> None:
+@click.group("agents", cls=common.Noun)
+def agents() -> None:
     """List, show, diff, suspend and resume agents."""
-    if context.invoked_subcommand is None:
-        _list(folder, as_json)
 
 
 @agents.command("list")
@@ -38,10 +33,6 @@ def agents(context: click.Context, as_json: bool, folder: Path) -> None:
 @common.project_option
 def list_(as_json: bool, folder: Path) -> None:
     """List the agents that are deployed."""
-    _list(folder, as_json)
-
-
-def _list(folder: Path, as_json: bool) -> None:
     with common.services(folder) as services:
         governance = services.deployments.load()
     found = [

@@ -138,7 +138,7 @@ def _out(output: Path | None) -> Iterator[BinaryIO]:
 
 
 @audit.command("verify")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--key", metavar="KEY|FILE", help="The sealer's public key, from somewhere else than the export.")
 @click.option(
     "--checkpoint",
@@ -148,19 +148,35 @@ def _out(output: Path | None) -> Iterator[BinaryIO]:
     help="A checkpoint that was kept elsewhere; may be given several times.",
 )
 @common.json_option
-def verify(file: Path, key: str | None, checkpoints: tuple[Path, ...], as_json: bool) -> int:
-    """Verify an export offline: no project, database or network is needed.
+@common.project_option
+def verify(file: Path | None, key: str | None, checkpoints: tuple[Path, ...], as_json: bool, folder: Path) -> int:
+    """Verify the export in FILE offline: no project, database or network is needed.
 
-    Exits 1 and names the first record that was altered, dropped, moved or inserted, if there is one.
+    Exits 1 and names the first record that was altered, dropped, moved or inserted, if there is one. Without FILE the
+    log is verified as it stands in the project's database.
     """
     from remit.evidence.verify import verify_file  # noqa: PLC0415 - heavy
 
-    found = verify_file(file, key=_key(key), outside=[_text(path) for path in checkpoints])
+    outside = [_text(path) for path in checkpoints]
+    if file is None:
+        found = _verify_database(folder, _key(key), outside)
+    else:
+        found = verify_file(file, key=_key(key), outside=outside)
     if as_json:
         common.print_json(found.to_json())
     else:
         _print_verification(found)
     return 0 if found.ok else 1
+
+
+def _verify_database(folder: Path, key: VerifierKey | None, outside: list[str]) -> Verification:
+    from remit.evidence.export import database_lines  # noqa: PLC0415 - heavy
+    from remit.evidence.verify import verify_lines  # noqa: PLC0415
+    from remit.governance.sealer import ensure_sealer_key  # noqa: PLC0415
+
+    with common.services(folder) as services, services.sessions.transaction() as db:
+        own = ensure_sealer_key(services.state).verifier
+        return verify_lines(database_lines(db, own), key=key or own, outside=outside)
 
 
 def _key(given: str | None) -> VerifierKey | None:

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Noun(click.Group):
+    """A group that lists when nothing else is said: `remit agents` is `remit agents list`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `list` in front, unless a command or `--help` stands there."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 def project_option(function: F) -> F:
     """`--project DIR`: the project's folder."""
     return click.option(
@@ -84,20 +94,11 @@ def decider(opened: Services, person: str | None) -> Decider:
     """
     from remit.errors import NotEntitled  # noqa: PLC0415
     from remit.governance.desk import Decider  # noqa: PLC0415
-    from remit.storage import tokens  # noqa: PLC0415
 
     directory = opened.deployments.load().project.directory
     token = os.environ.get("REMIT_TOKEN")
     if token:
-        with opened.sessions.transaction() as db:
-            subject = tokens.subject(db, hashlib.sha256(token.encode()).hexdigest())
-        if subject is None or not subject.startswith("person:"):
-            raise NotEntitled(
-                "REMIT_TOKEN is not a valid token of a person", advice="Ask for a new one: `remit token`."
-            )
-        if person is not None and subject != f"person:{person}":
-            raise NotEntitled(f"the token is {subject}'s; `--as {person}` is not possible with it")
-        return Decider(subject.removeprefix("person:"))
+        return Decider(_bearer(opened, token, person))
     must_be_local(opened)
     found = person or opened.settings.as_person or _only_person(directory)
     if not directory.is_active(found):
@@ -106,6 +107,30 @@ def decider(opened: Services, person: str | None) -> Decider:
             f"{found!r} is not an active person of the directory", advice=f"Use `--as` with one of: {known}."
         )
     return Decider(found, simulated=person is not None or opened.settings.as_person is not None)
+
+
+def _bearer(opened: Services, token: str, person: str | None) -> str:
+    """The active person whose token this is. Raises NotEntitled."""
+    from remit.errors import NotEntitled  # noqa: PLC0415
+    from remit.storage import tokens  # noqa: PLC0415
+
+    with opened.sessions.transaction() as db:
+        subject = tokens.subject(db, digest_of(token)) or ""
+    kind, _, found = subject.partition(":")
+    if kind != "person" or not opened.deployments.load().project.directory.is_active(found):
+        raise NotEntitled(
+            "REMIT_TOKEN is no valid token of an active person", advice="Ask whoever deploys for one: `remit token`."
+        )
+    if person is not None and person != found:
+        raise NotEntitled(
+            f"the token in REMIT_TOKEN is {found}'s, and `--as` names {person}", advice="Leave `--as` out."
+        )
+    return found
+
+
+def digest_of(token: str) -> str:
+    """SHA-256 of a token, in hexadecimal: all that is kept of it."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def must_be_local(opened: Services) -> None:
@@ -127,7 +152,7 @@ def _only_person(directory: Any) -> str:
 
 def print_json(value: Any) -> None:
     """Print JSON; times in ISO 8601 with zone, exact numbers as text where a float would not be exact."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())
 
 
 def plain(value: Any) -> Any:
@@ -205,7 +230,7 @@ def line(label: str, value: Any) -> None:
 
 def compact(value: Any, limit: int = 160) -> str:
     """A value on one line."""
-    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False, default=str)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -78,6 +78,10 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2 if isinstance(error, click.UsageError) else 1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. What is still buffered must not complain when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the last place: a user never sees a traceback
         sys.exit(_explain(error))
     sys.exit(code if isinstance(code, int) else 0)
@@ -85,13 +89,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _explain(error: Exception) -> int:
     from remit.errors import RemitError  # noqa: PLC0415 - not needed for `--help`
+    from remit.surfaces.cli.common import clean  # noqa: PLC0415
 
     if isinstance(error, RemitError):
-        click.echo(f"remit: {error.message}", err=True)
-        click.echo(f"  {error.advice}", err=True)
+        click.echo(f"remit: {clean(error.message)}", err=True)
+        click.echo(f"  {clean(error.advice)}", err=True)
         return 1
     if os.environ.get("REMIT_TRACEBACK"):
         raise error
-    click.echo(f"remit: unexpected {type(error).__name__}: {error}", err=True)
+    click.echo(f"remit: unexpected {type(error).__name__}: {clean(str(error))}", err=True)
     click.echo("  This is a defect of Remit. REMIT_TRACEBACK=1 shows where it happened.", err=True)
     return 1

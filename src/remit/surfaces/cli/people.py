@@ -107,10 +107,17 @@ def _print_item(shown: dict[str, Any]) -> None:
     common.line("session cost", f"{shown['session_usd']} USD" if "session_usd" in shown else None)
     common.line("may answer", ", ".join(shown["assignees"]))
     common.line("expires", shown["expires_at"])
-    if shown["status"] == "open" and shown["kind"] == "approval":
-        click.echo(f"\n  remit decide {shown['id']} approve|edit|deny --reason …")
-    elif shown["status"] == "open":
-        click.echo(f"\n  remit answer {shown['id']} VALUE")
+    if shown["status"] == "open":
+        click.echo(f"\n  {_HOW[shown['kind']].format(shown['id'])}")
+
+
+_HOW = {
+    "approval": "remit decide {} approve|edit|deny --reason …",
+    "question": "remit answer {} VALUE",
+    "reconciliation": "remit answer {} happened|did-not-happen --reason …",
+    "attention": "remit answer {} continue|cancel --reason …",
+}
+"""How an item of each kind is answered."""
 
 
 @click.command("decide")
@@ -145,7 +152,7 @@ def decide(
         click.echo(f"{item_id}: {(done.decision or {}).get('verdict')} by {who.person}")
 
 
-@click.command("answer")
+@click.command("answer", context_settings={"ignore_unknown_options": True})
 @click.argument("item_id")
 @click.argument("value")
 @click.option("--reason", default="", help="Why; kept with the answer.")

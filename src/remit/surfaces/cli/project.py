@@ -146,14 +146,18 @@ def deploy(folder: Path, key: Path | None, person: str | None, as_json: bool) ->
 def deploy_if_changed(services: Services) -> str:
     """Deploy the folder of a local development project if its files differ from what is in force.
 
-    Returns what to tell the person; empty where nothing was to be done. Never raises for what the files say.
+    Returns what to tell the person; empty where nothing was to be done. Raises ConfigurationError where the files do
+    not pass and nothing was deployed before.
     """
     from remit.config.bundle import content_digest  # noqa: PLC0415
+    from remit.errors import ConfigurationError  # noqa: PLC0415
 
     report = checked(services.folder)
     if not report.passed or report.project is None:
-        kept = " What was deployed before stays in force." if _in_force(services) else ""
-        return f"The project's files do not pass `remit check`, so they were not deployed.{kept}"
+        said = "the project's files do not pass `remit check`"
+        if _in_force(services) is None:
+            raise ConfigurationError(f"{said}, and nothing else is deployed", advice="Run `remit check` and mend them.")
+        return f"Not deployed: {said}. What was deployed before stays in force."
     digest = content_digest(report.project.files)
     if not services.local:
         same = _in_force(services) == digest

@@ -55,6 +55,9 @@ def worker(folder: Path, ready_file: Path | None) -> None:
 
 
 def _serve(services: Any, ready_file: Path | None, greeting: str) -> None:
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # left by one that was killed
+
     def ready() -> None:
         click.echo(greeting)
         if ready_file is not None:
@@ -74,7 +77,11 @@ def _serve(services: Any, ready_file: Path | None, greeting: str) -> None:
             loop.add_signal_handler(number, stop)
         await services.work(stopping, ready)
 
-    asyncio.run(serve())
+    try:
+        asyncio.run(serve())
+    finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
 
 
 def _logging() -> None:

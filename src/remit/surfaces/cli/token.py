@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from datetime import timedelta
@@ -69,8 +68,7 @@ def _issue(services: Services, subject: str, days: int, key: Path | None, *, as_
     _must_exist(services, subject)
     secret = f"remit_{secrets.token_urlsafe(32)}"
     with services.sessions.transaction() as db:
-        digest = hashlib.sha256(secret.encode()).hexdigest()
-        token_id = tokens.issue(db, subject, digest, by, timedelta(days=days))
+        token_id = tokens.issue(db, subject, common.digest_of(secret), by, timedelta(days=days))
     if as_json:
         common.print_json({"id": token_id, "subject": subject, "days": days, "token": secret})
         return
@@ -129,7 +127,7 @@ def _subject_of_environment(services: Services) -> str | None:
     if not own:
         return None
     with services.sessions.transaction() as db:
-        return tokens.subject(db, hashlib.sha256(own.encode()).hexdigest())
+        return tokens.subject(db, common.digest_of(own))
 
 
 def _list(services: Services, as_json: bool) -> None:

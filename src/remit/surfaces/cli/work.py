@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def commands() -> dict[str, click.Command]:
 @click.option("--request-id", help="Your own id of the request, such as a ticket number.")
 @click.option("--title", default="", help="A few words for lists.")
 @click.option("--wait", is_flag=True, help="Wait until the session waits for somebody or has ended.")
-@click.option("--timeout", default=120.0, show_default=True, help="Most seconds to wait.")
+@click.option("--timeout", type=click.FloatRange(min=0), default=120, show_default=True, help="Most seconds to wait.")
 @common.as_option
 @common.json_option
 @common.project_option
@@ -61,24 +62,40 @@ def start(
         common.print_json(shown)
     else:
         _print_session(shown)
-    return 1 if shown["status"] in {"failed", "cancelled"} else 0
+    return 1 if shown["status"] in {"running", "failed", "cancelled"} else 0
 
 
 def _wait(services: Any, session_id: str, timeout: float) -> dict[str, Any]:
+    """Wait until the session is at rest; says so where nobody works on it."""
+    from remit.storage import executors, sessions  # noqa: PLC0415
+
     until = time.monotonic() + timeout
+    told = False
     while True:
         with services.sessions.transaction() as db:
-            shown = describe(db, session_id)
-        if shown["status"] != "running" or time.monotonic() > until:
-            return shown
+            resting = sessions.get(db, session_id).status != "running"
+            if resting or time.monotonic() > until:
+                break
+            alone = not told and not executors.live(db)
+        if alone:
+            click.echo("No worker runs; start one with `remit up` in another terminal. Waiting…", err=True)
+            told = True
         time.sleep(0.1)
+    if not resting:
+        click.echo(f"{session_id} still runs after {timeout:g} seconds; it goes on.", err=True)
+    with services.sessions.transaction() as db:
+        return describe(db, session_id)
 
 
 @click.command("sessions")
-@click.option("--status", help="Only these: running, waiting, paused, finished, failed, cancelled.")
+@click.option(
+    "--status",
+    type=click.Choice(["running", "waiting", "paused", "finished", "failed", "cancelled"]),
+    help="Only these.",
+)
 @click.option("--agent", help="Only this agent's.")
 @click.option("--before", help="The page before this session's id.")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @common.json_option
 @common.project_option
 def sessions_(
@@ -119,17 +136,34 @@ def show(session_id: str, as_json: bool, folder: Path) -> None:
         _print_session(shown)
 
 
-@session.command("message")
+@session.command("message", context_settings={"ignore_unknown_options": True})
 @click.argument("session_id")
 @click.argument("text")
 @common.as_option
 @common.project_option
 def message(session_id: str, text: str, person: str | None, folder: Path) -> None:
-    """Say TEXT (or JSON) in a session; its agent answers in a new turn."""
+    """Say TEXT in a session; its agent answers in a new turn.
+
+    JSON where TEXT is a JSON object or list, else text; `-` is standard input.
+    """
+    contents = _contents(sys.stdin.read() if text == "-" else text)
     with common.services(folder) as services:
         who = common.decider(services, person)
-        contents: Any = common.read_input(text) if text[:1] in "{[@-" else text
         click.echo(services.sessions.message(session_id, f"person:{who.person}", contents))
+
+
+def _contents(text: str) -> Any:
+    from remit.domain import canonical  # noqa: PLC0415
+    from remit.errors import InvalidInput  # noqa: PLC0415
+
+    if not text.strip():
+        raise click.UsageError("there is nothing to say")
+    if not text.lstrip().startswith(("{", "[")):
+        return text
+    try:
+        return canonical.parse(text, what="message")
+    except InvalidInput:
+        return text  # it only begins like JSON
 
 
 def _mover(name: str, doc: str) -> None:
