@@ -227,8 +227,10 @@ def test_the_zygote_inherits_nothing_of_the_workers_environment(yard, wall, monk
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user to become")
 def test_root_becomes_nobody(yard):
-    with yard.hosting("auto") as run:
-        assert run("import os\nasync def run(session): return [os.getuid(), os.getegid()]").output == [65534, 65534]
+    for wall in [p.values[0] for p in WALLS if not p.marks[0].args[0]]:
+        with yard.hosting(wall) as run:
+            asking = "import os\nasync def run(session): return [os.getuid(), os.getegid()]"
+            assert run(asking).output == [65534, 65534]
 
 
 def test_replay_is_the_same_behind_every_wall(yard):
