@@ -214,9 +214,9 @@ begin
               and b.undone_by is null and b.status in ('cleared', 'succeeded', 'unknown')) then
             return jsonb_build_object('answer', 'duplicate', 'other', (
                 select b.id from remit.actions b where b.business_key = it ->> 'business_key' and b.id <> it ->> 'id'
-                  and b.undone_by is null and b.status in ('cleared', 'succeeded', 'unknown') limit 1));
+                  and b.undone_by is null and b.status in ('cleared', 'succeeded', 'unknown') order by b.id limit 1));
         end if;
-        -- An approval is used once, here, by the action it is bound to.
+        -- An approval is used once, by the action it is bound to, when that is cleared.
         if jsonb_array_length(it -> 'approved_roles') > 0 then
             if (select count(distinct person) from remit.approvals p
                 where p.action_id = it ->> 'id' and p.args_digest = it ->> 'args_digest'
@@ -226,7 +226,6 @@ begin
                < jsonb_array_length(it -> 'approved_roles') then
                 return jsonb_build_object('answer', 'approval_gone');
             end if;
-            update remit.approvals set used_at = coalesce(used_at, clock_timestamp()) where action_id = it ->> 'id';
         end if;
         v_expires := clock_timestamp() + ((it ->> 'deadline_ms')::bigint + (it ->> 'timeout_ms')::bigint)
                      * interval '1 millisecond';
@@ -236,6 +235,9 @@ begin
         if v_over is not null then
             if (v_over ->> 'wait_ms')::bigint < 1000 and not (it ->> 'park')::boolean then
                 return jsonb_build_object('answer', 'wait') || v_over;
+            elsif v_repeat then
+                -- It may have happened: it stays cleared, with its reservation and its approval, until it is repeated.
+                return jsonb_build_object('answer', 'in_flight', 'wait_ms', v_over -> 'wait_ms');
             end if;
             v_status := 'limited';
             v_reasons := v_reasons || jsonb_build_array(jsonb_build_object(
@@ -277,6 +279,9 @@ begin
         end if;
         if v_status = 'cleared' then
             v_attempt := v_attempt + 1;
+            if jsonb_array_length(it -> 'approved_roles') > 0 then
+                update remit.approvals set used_at = coalesce(used_at, clock_timestamp()) where action_id = it ->> 'id';
+            end if;
             if jsonb_array_length(it -> 'adds') > 0
                and not (s.labels @> array(select jsonb_array_elements_text(it -> 'adds'))) then
                 update remit.sessions set labels = (
