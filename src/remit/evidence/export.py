@@ -21,7 +21,7 @@ from remit.evidence.lines import Chain, encode, spans, text_of
 from remit.evidence.runs import Redactor, run_line
 from remit.storage import audit_log
 from remit.storage.audit_log import Leaf, StoredCheckpoint
-from remit.storage.run_records import Contents, read_contents, read_runs, session_exists
+from remit.storage.run_records import Contents, read_contents, read_runs, see_one_moment, session_exists
 from remit.storage.sessions import Db, record
 
 CHECKPOINT_EVERY = 64
@@ -73,7 +73,7 @@ def write_export(
     chain, runs, payloads = Chain(), 0, 0
     redactor = Redactor(request.redact)
     with db.transaction():
-        db.execute("set transaction isolation level repeatable read")
+        see_one_moment(db)
         if request.session_id is not None and not session_exists(db, request.session_id):
             raise NotFound(f"there is no session {request.session_id}")
         for run in read_runs(db, request.session_id):

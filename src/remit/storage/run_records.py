@@ -74,6 +74,11 @@ class Run:
         return self.of(payload_id(action_id, "r"))
 
 
+def see_one_moment(db: Db) -> None:
+    """Make the transaction that has just begun see the database as it is now, whatever others commit meanwhile."""
+    db.execute("set transaction isolation level repeatable read")
+
+
 def read_runs(db: Db, session_id: str | None = None, *, batch: int = 100) -> Iterator[Run]:
     """Turns in the order in which they were asked for, of one session or of all, `batch` at a time."""
     after = ""
