@@ -26,9 +26,8 @@ from remit.storage.sessions import Db
 APPLICATION = "remit"
 VERSION = "turns-1"  # pinned: an upgrade of Remit or of the engine strands no turn
 QUEUE = "turns"
+RECOVERED = "turns-recovered"  # the engine takes a queue's partitions in no order, so what goes first needs its own
 WORKFLOW = "run_turn"
-_ORDINARY = 10  # priority of a run; a recovered one gets _RECOVERED and goes first
-_RECOVERED = 1
 
 RunTurn = Callable[[str, int], Awaitable[None]]
 """Runs a turn: its id and the run's number."""
@@ -85,7 +84,6 @@ class Enqueuer:
                         "app_version": VERSION,
                         "workflow_id": f"{turn_id}:{run}",
                         "queue_partition_key": session_id,
-                        "priority": _ORDINARY,
                     },
                     f"{turn_id}:{run}",
                 )
@@ -151,21 +149,25 @@ class Engine:
             await asyncio.wrap_future(future)
 
         DBOS.launch()
-        DBOS.register_queue(
-            QUEUE,
-            worker_concurrency=self._concurrency,
-            partition_concurrency=1,
-            polling_interval_sec=self._poll.total_seconds(),
-            on_conflict="always_update",
-        )
+        for queue in (QUEUE, RECOVERED):
+            DBOS.register_queue(
+                queue,
+                worker_concurrency=self._concurrency,
+                partition_concurrency=1,
+                polling_interval_sec=self._poll.total_seconds(),
+                on_conflict="always_update",
+            )
 
     def recover(self, dead: list[str]) -> list[str]:
-        """Hand the runs of dead executors to the living; they go first. Returns the runs' workflow ids."""
+        """Hand the runs of dead executors to the living, past everything that waits in the ordinary queue.
+
+        Returns the runs' workflow ids.
+        """
         with psycopg.connect(self._url) as db:
             rows = db.execute(
-                "update dbos.workflow_status set priority = %s where status = 'PENDING' and executor_id = any(%s) "
+                "update dbos.workflow_status set queue_name = %s where status = 'PENDING' and executor_id = any(%s) "
                 "returning workflow_uuid",
-                (_RECOVERED, dead),
+                (RECOVERED, dead),
             ).fetchall()
         DBOS._recover_pending_workflows(dead)  # noqa: SLF001 - under contract test, see tests/contracts
         return [row[0] for row in rows]

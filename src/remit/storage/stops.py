@@ -57,11 +57,23 @@ def in_force(db: Db) -> list[Stop]:
     return [Stop(**row) for row in db.execute("select * from remit.stops where released_at is null order by at")]
 
 
-def stopped_turns(db: Db) -> list[str]:
+def covers(db: Db, workspace: str, agent: str) -> bool:
+    """True if a stop in force covers everything that this agent does here."""
+    row = db.execute(
+        """select 1 from remit.stops
+           where released_at is null and (scope = 'all' or (scope = 'workspace' and target = %s)
+                                          or (scope = 'agent' and target = %s)) limit 1""",
+        (workspace, agent),
+    ).fetchone()
+    return row is not None
+
+
+def stopped_turns(db: Db, *, by_clock: bool = False) -> list[str]:
     """Turns that a stop has ended between two actions and that no stop in force covers any more.
 
     A stop of one action type is looked up by the next action itself: its turns are given another run, and halt
-    again if they still need it.
+    again if they still need it. `by_clock` leaves them alone while any such stop is in force: it is for turns that
+    ended only after their stop had been released.
     """
     rows: list[dict[str, Any]] = db.execute(
         """select t.id from remit.turns t join remit.sessions s on s.id = t.session_id
@@ -69,7 +81,8 @@ def stopped_turns(db: Db) -> list[str]:
              and not exists (
                  select 1 from remit.stops x where x.released_at is null
                    and (x.scope = 'all' or (x.scope = 'workspace' and x.target = s.workspace)
-                        or (x.scope = 'agent' and x.target = t.agent)))
-           order by t.id"""
+                        or (x.scope = 'agent' and x.target = t.agent) or (%s and x.scope = 'action')))
+           order by t.id""",
+        (by_clock,),
     ).fetchall()
     return [row["id"] for row in rows]
