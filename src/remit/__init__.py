@@ -6,12 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from remit.runtime.model_agents import Governance, clearance
+    from remit.bootstrap import governed, open_host
+    from remit.runtime.model_agents import Governance, clearance, pin_tools
 
 __version__ = "0.1.0"
-__all__ = ["Governance", "__version__", "clearance"]
+__all__ = ["Governance", "__version__", "clearance", "governed", "open_host", "pin_tools"]
 
-_LAZY = {"Governance": "remit.runtime.model_agents", "clearance": "remit.runtime.model_agents"}
+_LAZY = {
+    "Governance": "remit.runtime.model_agents",
+    "clearance": "remit.runtime.model_agents",
+    "governed": "remit.bootstrap",
+    "open_host": "remit.bootstrap",
+    "pin_tools": "remit.runtime.model_agents",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from remit import __version__
 from remit.config.reading import read_files
 from remit.config.secrets import SecretResolver
 from remit.config.settings import Settings
+from remit.domain.ids import new_id
 from remit.domain.project import RemitToml
 from remit.errors import ConfigurationError, ProjectInvalid
 from remit.governance.deployments import Deployments
@@ -33,7 +34,12 @@ from remit.storage import inbox, migrate
 from remit.storage.resolve import DatabaseHandle, resolve_database
 
 if TYPE_CHECKING:
+    from remit.governance.gate import Gate
+    from remit.runtime.attempts import Attempts
     from remit.runtime.engine import Enqueuer
+    from remit.runtime.external import GovernedTurn, Host
+    from remit.runtime.surroundings import Surroundings
+    from remit.storage.ledger import Ledger
     from remit.storage.sessions import Db
 
 
@@ -102,21 +108,12 @@ class Services:
 
     async def work(self, stopping: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Be a worker and a sealer until told to stop."""
-        from remit.governance.gate import Gate  # noqa: PLC0415 - see above
-        from remit.runtime.attempts import Attempts  # noqa: PLC0415
-        from remit.runtime.programs import ProgramHost  # noqa: PLC0415
-        from remit.runtime.surroundings import Surroundings  # noqa: PLC0415
+        from remit.runtime.programs import ProgramHost  # noqa: PLC0415 - see above
         from remit.runtime.turns import TurnRunner  # noqa: PLC0415
         from remit.runtime.worker import Worker, executor_id  # noqa: PLC0415
-        from remit.storage.ledger import Ledger  # noqa: PLC0415
 
         executor = executor_id()
-        ledger = Ledger(self.url, executor)
-        surroundings = Surroundings(
-            self.state, self.deployments, self._secret, isolation=self.declared.programs.isolation
-        )
-        gate = Gate(ledger, self.deployments, clearance=self.settings.clearance, tool_changed=surroundings.tool_changed)
-        attempts = Attempts(gate, self.deployments, surroundings.connections, self._show)
+        ledger, surroundings, gate, attempts = self._road(executor)
         programs = ProgramHost(
             self.declared.programs.isolation, self.declared.programs.memory_mb, self.declared.programs.cpu_seconds
         )
@@ -136,6 +133,46 @@ class Services:
             await programs.close()
             await surroundings.close()
             await ledger.close()
+
+    @asynccontextmanager
+    async def host(self) -> AsyncIterator[Host]:
+        """Be a process that runs turns of external agents itself, for the time of the block."""
+        from remit.runtime.external import Host  # noqa: PLC0415 - see above
+
+        executor = new_id("exe")
+        ledger, surroundings, gate, attempts = self._road(executor)
+        host = Host(
+            executor,
+            self.settings,
+            self.url,
+            self.deployments,
+            self.sessions,
+            ledger,
+            gate,
+            attempts,
+            simulated=self.local,
+        )
+        await host.open()
+        try:
+            yield host
+        finally:
+            await host.close()
+            await surroundings.close()
+            await ledger.close()
+
+    def _road(self, executor: str) -> tuple[Ledger, Surroundings, Gate, Attempts]:
+        """The parts of the road for one process."""
+        from remit.governance.gate import Gate  # noqa: PLC0415 - see above
+        from remit.runtime.attempts import Attempts  # noqa: PLC0415
+        from remit.runtime.surroundings import Surroundings  # noqa: PLC0415
+        from remit.storage.ledger import Ledger  # noqa: PLC0415
+
+        ledger = Ledger(self.url, executor)
+        surroundings = Surroundings(
+            self.state, self.deployments, self._secret, isolation=self.declared.programs.isolation
+        )
+        gate = Gate(ledger, self.deployments, clearance=self.settings.clearance, tool_changed=surroundings.tool_changed)
+        return ledger, surroundings, gate, Attempts(gate, self.deployments, surroundings.connections, self._show)
 
     def close(self) -> None:
         """Let go of connections and of the database."""
@@ -178,6 +215,54 @@ def read_environment() -> Settings:
     except ValidationError as invalid:
         said = "; ".join(f"REMIT_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in invalid.errors())
         raise ConfigurationError(f"the environment has settings that do not fit: {said}") from None
+
+
+@asynccontextmanager
+async def open_host(project: Path | str, settings: Settings | None = None) -> AsyncIterator[Host]:
+    """Open a project for a process that runs external agents itself, for the time of the block.
+
+    It costs a second or so; open it once where many turns are governed, and give it to `governed` in place of the
+    project's folder. Raises what `open_services` raises.
+    """
+    with ExitStack() as stack:
+        services = await asyncio.to_thread(stack.enter_context, open_services(Path(project), settings))
+        async with services.host() as host:
+            yield host
+
+
+@asynccontextmanager
+async def governed(
+    project: Path | str | Host,
+    *,
+    agent: str,
+    input: Any = None,  # noqa: A002 - as everywhere in Remit
+    principal: str | None = None,
+    request_id: str | None = None,
+    title: str = "",
+    session: str | None = None,
+) -> AsyncIterator[GovernedTurn]:
+    """Run a turn of an external agent in the block, under Remit: in a new session, or further in `session`.
+
+    Gives the turn's road. Leaving the block ends the turn: finished with what `finish` was told; failed if an
+    exception leaves it, which is then raised; or waiting, if the turn had to wait for somebody or something. What
+    suspends a turn does not leave the block: look at `status` and `waiting_for` behind it, and come back with
+    `session` when the wait is over. The same code then runs from its top and gets every recorded result again.
+
+    `project` is the project's folder, or a host of `open_host`. `principal` says who asks, `person:ID`, `trigger:NAME`
+    or `agent:NAME`; it is needed where something new is asked. With `session`, `input` is a new message to it.
+
+    Raises Conflict if another process is at work in the session or takes it over, InvalidInput, NotFound or
+    NotEntitled if this may not be asked, DatabaseUnavailable if there is no database.
+    """
+    from remit.runtime.external import Ask, Host  # noqa: PLC0415 - see above
+
+    ask = Ask(agent, input, principal, request_id, title, session)
+    if isinstance(project, Host):
+        async with project.turn(ask) as turn:  # noqa: ASYNC240 - a host, no path
+            yield turn
+        return
+    async with open_host(project) as host, host.turn(ask) as turn:
+        yield turn
 
 
 def read_settings(folder: Path) -> RemitToml:

@@ -16,7 +16,7 @@ from remit.config.explain import suggest
 from remit.config.reading import Loaded
 from remit.config.source import Path, Source
 from remit.domain.actions import MODEL_REQUEST, ActionType, Effect
-from remit.domain.connections import ToolDefinition
+from remit.domain.connections import LocalConnection, ToolDefinition
 from remit.errors import Problem
 
 _REFERENCE = re.compile(r"\$(?P<root>action|args|result)\.(?P<path>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)")
@@ -60,12 +60,14 @@ def check_actions(loaded: Loaded) -> Iterator[Problem]:
 def _not_pinned(loaded: Loaded, source: Source, name: str) -> Iterator[Problem]:
     connection, _, tool = name.partition(".")
     pinned = loaded.project.pins.connections.get(connection)
+    local = isinstance(loaded.project.connections.get(connection), LocalConnection)
+    pin = "pin it from its agent's code by `remit.pin_tools`" if local else f"run `remit connections pin {connection}`"
     if pinned is None:
-        said, mend = f"the tools of {connection} are not pinned", f"run `remit connections pin {connection}`"
+        said, mend = f"the tools of {connection} are not pinned", pin
     else:
         near = suggest(tool, sorted(pinned))
         said = f"{connection} has no pinned tool {tool}"
-        mend = near if near.startswith("did") else f"run `remit connections pin {connection}`, or remove this entry"
+        mend = near if near.startswith("did") else f"{pin}, or remove this entry"
     yield source.problem(("actions", name), said, mend, key=True)
 
 
@@ -141,6 +143,12 @@ def _companion_tool(loaded: Loaded, source: Source, path: Path, tool: str, wante
     target = loaded.project.actions.get(tool)
     if known is not None and tool not in known:
         yield source.problem((*path, "tool"), f"there is no action type {tool}", suggest(tool, sorted(known)))
+    elif isinstance(loaded.project.connections.get(tool.partition(".")[0]), LocalConnection):
+        yield source.problem(
+            (*path, "tool"),
+            f"{tool} lives in the process of its agent, which alone can call it",
+            "name a tool of a server, or remove this",
+        )
     elif target is not None and target.effect is not wanted:
         does = "reads" if wanted is Effect.READ else "writes"
         yield source.problem(

@@ -150,7 +150,7 @@ class _Loader:
                 self._problems.append(Problem(file, 1, 1, f"an agent cannot be called {name[:80]!r}", mend))
                 continue
             spec = self._model(file, AgentSpec, needed="describe the agent in it")
-            self._problems += _body_problems(name, files)
+            self._problems += _body_problems(name, files, external=spec is not None and spec.external)
             if spec is not None:
                 yield name, agent_version(name, spec, files)
 
@@ -187,10 +187,17 @@ def _salvage(model: type[M], value: Any, error: ValidationError) -> M | None:
         return None
 
 
-def _body_problems(name: str, files: Mapping[str, bytes]) -> Iterator[Problem]:
+def _body_problems(name: str, files: Mapping[str, bytes], *, external: bool) -> Iterator[Problem]:
     """What is wrong with an agent's prompt or program."""
     folder = f"agents/{name}"
     prompt, program = files.get("prompt.md"), files.get("program.py")
+    if external:
+        if prompt is not None or program is not None:
+            file = f"{folder}/{'prompt.md' if prompt is not None else 'program.py'}"
+            yield Problem(
+                file, 1, 1, "no worker runs an external agent, so this is never used", "remove it, or `external`"
+            )
+        return
     if (prompt is None) == (program is None):
         said = "has both prompt.md and program.py" if prompt is not None else "has neither prompt.md nor program.py"
         yield Problem(

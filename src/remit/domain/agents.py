@@ -15,7 +15,10 @@ AutonomyLevel = Literal["observe", "propose", "supervised", "autonomous"]
 
 
 class AgentSpec(Declared):
-    """`agents/NAME/agent.yaml`. The folder holds `prompt.md` (a model agent) or `program.py` (a program) beside it."""
+    """`agents/NAME/agent.yaml`. The folder holds `prompt.md` (a model agent) or `program.py` (a program) beside it.
+
+    An external agent has neither.
+    """
 
     title: str
     """What it is called in lists."""
@@ -33,6 +36,8 @@ class AgentSpec(Declared):
     """`managed` must pass the six gates; `assisted` acts only through the person it works with."""
     persistent: str = ""
     """Why this work has to go on without anybody watching: the first gate."""
+    external: bool = False
+    """True: its code lives in another process and is put under Remit there by `remit.governed`; no worker runs it."""
     tools: tuple[ToolName, ...] = ()
     """The allow-list; nothing else is reachable."""
     model: str | None = None

@@ -1,4 +1,4 @@
-"""Connections: MCP servers that offer tools, and the pinned definitions of those tools."""
+"""Connections: what offers tools (mostly MCP servers), and the pinned definitions of those tools."""
 
 from __future__ import annotations
 
@@ -56,7 +56,14 @@ class HttpConnection(ConnectionBase):
     """Headers of every request: values or references to secrets."""
 
 
-Connection = Annotated[StdioConnection | HttpConnection, Field(discriminator="transport")]
+class LocalConnection(ConnectionBase):
+    """Tools that live in the process of a governed agent: nobody else can call them."""
+
+    transport: Literal["local"]
+    """Functions of the agent's own code; see docs/how-to/govern-your-own-agent.md."""
+
+
+Connection = Annotated[StdioConnection | HttpConnection | LocalConnection, Field(discriminator="transport")]
 
 
 class ToolDefinition(Declared):

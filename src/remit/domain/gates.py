@@ -124,6 +124,12 @@ def _governed_identity(project: Project, agent: AgentVersion) -> Iterator[Findin
         yield Finding(
             f"the workspace {agent.spec.workspace} does not exist", "add it to the directory, or name another one"
         )
+    if agent.spec.external:
+        yield Finding(
+            "the agent's code is not part of its version: what runs is known to those who run it",
+            "let a worker run it, from a prompt or a program, if that has to be proved",
+            blocking=False,
+        )
     if agent.spec.layer != "managed":
         yield Finding(
             "the agent is assisted: it acts only through the person it works with",

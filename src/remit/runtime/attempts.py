@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _BACKOFF = (0.2, 1.0)  # seconds before the second and the third try
 _SHORT = 2.0  # seconds for which a look-up waits in place
-_NEVER_RETRIED = {"tool_changed", "tool_missing", "tool_unpinned", "person_needed", "unknown_connection"}
+_NEVER_RETRIED = {"tool_changed", "tool_missing", "tool_unpinned", "person_needed", "unknown_connection", "local"}
 
 
 class LookupRoad(Protocol):

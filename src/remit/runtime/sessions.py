@@ -5,9 +5,10 @@ Whatever makes work go on enqueues the run in the same transaction, so that noth
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +45,24 @@ class Start:
     simulated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """What a rehearsal of the off switch has shown."""
+
+    stop: str
+    scope: str
+    target: str
+    seconds_to_commit: float
+    """From asking to the stop being in force."""
+    seconds_to_quiet: float
+    """From then until nothing that it covers was at work."""
+    still_at_work: int
+    """Turns that had not ended when the drill gave up waiting."""
+    cleared_after: int
+    """Actions that were cleared after the stop was in force: anything but 0 is a defect."""
+    turns_resumed: int
+
+
 class Sessions:
     """The verbs, for surfaces and workers."""
 
@@ -63,29 +82,28 @@ class Sessions:
     def start(self, start: Start) -> str:
         """Start a session and return its id. Raises NotFound, InvalidInput or NotEntitled."""
         version = self._agent(start.agent)
-        given = _checked_input(version, start.input)
-        assisted = version.spec.layer == "assisted"
-        behalf = start.on_behalf_of or (start.principal.removeprefix("person:") if assisted else None)
-        with self.transaction() as db:
-            session_id, turn_id = sessions.create(
-                db,
-                sessions.NewSession(
-                    agent=start.agent,
-                    agent_version=version.digest,
-                    workspace=version.spec.workspace,
-                    workflow=version.spec.workflow,
-                    principal=start.principal,
-                    on_behalf_of=behalf,
-                    trigger=start.trigger,
-                    request_id=start.request_id,
-                    title=start.title,
-                    simulated=start.simulated,
-                    assisted=assisted,
-                    input=given,
-                ),
+        if version.spec.external:
+            raise InvalidInput(
+                f"no worker runs the agent {start.agent}: it is external",
+                advice="Start it in its own process; docs/how-to/govern-your-own-agent.md says how.",
             )
+        with self.transaction() as db:
+            session_id, turn_id = sessions.create(db, _new_session(version, start))
             self.resume_turn(db, turn_id)
         return session_id
+
+    def start_external(self, db: Db, start: Start) -> tuple[str, str]:
+        """Write a session whose first turn the calling process runs itself. Returns (session id, turn id).
+
+        Raises NotFound, InvalidInput or NotEntitled.
+        """
+        version = self._agent(start.agent)
+        if not version.spec.external:
+            raise InvalidInput(
+                f"workers run the agent {start.agent}",
+                advice="Start it with `remit start`, or say `external: true` in its agent.yaml.",
+            )
+        return sessions.create(db, _new_session(version, start))
 
     def message(self, session_id: str, author: str, contents: Any) -> str:
         """Say something in a session: a new turn of its agent, in the version that the session began with."""
@@ -93,8 +111,15 @@ class Sessions:
             session = sessions.get(db, session_id)
             if session.status in {SessionStatus.CANCELLED, SessionStatus.PAUSED}:
                 raise Conflict(f"session {session_id} is {session.status}")
+            version = self._deployments.version(session.agent, session.agent_version)
             turn_id, digest = sessions.add_turn(
-                db, session_id, author, session.agent, session.agent_version, canonical.normalise(contents)
+                db,
+                session_id,
+                author,
+                session.agent,
+                session.agent_version,
+                canonical.normalise(contents),
+                kind=_kind(version),
             )
             sessions.record(db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, message=digest)
             sessions.reopen(db, session_id)
@@ -184,19 +209,48 @@ class Sessions:
                 self.resume_turn(db, turn_id)
         return released, len(turns)
 
+    def drill(self, scope: StopScope, target: str, reason: str, by: str, *, patience: float = 30) -> Drill:
+        """Rehearse the off switch: stop, measure until nothing that it covers is at work, release, record.
+
+        Work that the stop ended goes on afterwards. `patience` is the longest wait, in seconds; calls under way may
+        take up to their own time-out.
+        """
+        began = time.monotonic()
+        stop = self.stop(scope, target, f"drill: {reason}", by)
+        stopped = time.monotonic()
+        with self.transaction() as db:
+            since = sessions.now(db)
+        running, cleared = 1, 0
+        # A stop of one action type ends turns only when they come to that action: there is nothing to wait for.
+        while running and time.monotonic() - stopped < patience:
+            with self.transaction() as db:
+                running, cleared = stops.drill_figures(db, stop, since)
+            if scope == "action":
+                break
+            time.sleep(0.05)
+        quiet = time.monotonic() - stopped
+        _, turns = self.release(scope, target, by, f"drill: {reason}")
+        drill = Drill(stop.id, scope, target, round(stopped - began, 3), round(quiet, 3), running, cleared, turns)
+        with self.transaction() as db:
+            sessions.record(db, Tag.DRILL_RUN, by=by, **asdict(drill))
+        return drill
+
     # -- the clock, called by workers ----------------------------------------------------------------------------
 
     def tick(self) -> int:
         """Do what is due: expire and escalate items, resume turns whose timer ran out. Returns how much was done."""
         with self.transaction() as db:
             touched = self._desk().tick(db, datetime.now(UTC))
-            due = executors.due_turns(db)
+            due = [*executors.due_turns(db), *stops.stopped_turns(db, by_clock=True)]
             for turn_id in due:
                 self.resume_turn(db, turn_id)
         return touched + len(due)
 
     def resume_turn(self, db: Db, turn_id: str) -> None:
-        """Enqueue the next run of a turn in the caller's transaction; nothing if the turn has ended."""
+        """Enqueue the next run of a turn in the caller's transaction; nothing if the turn has ended.
+
+        An external turn is left to its owner, who comes back when it likes.
+        """
         asked = runs.ask_for_run(db, turn_id)
         if asked is not None:
             session_id, run = asked
@@ -229,6 +283,29 @@ class Sessions:
             raise NotFound(
                 f"there is no {scope} {target!r} to stop", advice=f"Known: {', '.join(sorted(known)) or 'none'}."
             )
+
+
+def _kind(version: AgentVersion) -> str:
+    return "external" if version.spec.external else "agent"
+
+
+def _new_session(version: AgentVersion, start: Start) -> sessions.NewSession:
+    assisted = version.spec.layer == "assisted"
+    return sessions.NewSession(
+        agent=start.agent,
+        agent_version=version.digest,
+        workspace=version.spec.workspace,
+        workflow=version.spec.workflow,
+        principal=start.principal,
+        on_behalf_of=start.on_behalf_of or (start.principal.removeprefix("person:") if assisted else None),
+        trigger=start.trigger,
+        request_id=start.request_id,
+        title=start.title,
+        simulated=start.simulated,
+        assisted=assisted,
+        input=_checked_input(version, start.input),
+        kind=_kind(version),
+    )
 
 
 def _checked_input(version: AgentVersion, given: Any) -> Any:

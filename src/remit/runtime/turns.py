@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
-from remit.domain import canonical
 from remit.domain.agents import AgentVersion
-from remit.domain.budgets import from_micros
-from remit.domain.decisions import ActionStatus, Actor
-from remit.domain.inbox import Approval
-from remit.domain.intents import LedgerRow
+from remit.domain.decisions import ActionStatus
 from remit.domain.sessions import TurnStatus
 from remit.domain.templates import filled
 from remit.errors import ConfigurationError, DatabaseUnavailable, RemitError
-from remit.governance import items
 from remit.governance.deployments import Deployments
 from remit.governance.gate import Gate
-from remit.governance.judgement import Run
 from remit.runtime.attempts import Attempts
 from remit.runtime.boundaries import passing
 from remit.runtime.connections import agent_view
@@ -34,7 +26,8 @@ from remit.runtime.programs import ProgramHost, ProgramHostLost
 from remit.runtime.road import RunSupersededError, TurnSuspendedError
 from remit.runtime.surroundings import Surroundings
 from remit.runtime.turn_road import TurnRoad, counts
-from remit.storage import actions, budgets, inbox, runs, sessions
+from remit.runtime.turn_rows import Ending, Opened, TurnRows
+from remit.storage import actions, runs, sessions, stops
 from remit.storage.database import connect
 from remit.storage.ledger import Ledger
 from remit.storage.runs import OwnedRun
@@ -42,28 +35,6 @@ from remit.storage.runs import OwnedRun
 log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 3  # runs in a row that died before the owner is asked
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A run that owns its turn, with everything that the database holds of the turn."""
-
-    owned: OwnedRun
-    given: Any
-    rows: dict[str, LedgerRow]
-    approvals: dict[str, list[Approval]]
-    history: list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a run ended."""
-
-    status: TurnStatus
-    output: Any = None
-    error: str | None = None
-    waiting_for: str = ""
-    resume_at: datetime | None = None
 
 
 class TurnRunner:
@@ -88,6 +59,7 @@ class TurnRunner:
         self._attempts = attempts
         self._programs = programs
         self._surroundings = surroundings
+        self._rows = TurnRows(url, deployments)
 
     async def run(self, turn_id: str, number: int) -> None:
         """Run a turn once more. Ends silently if this process does not own the run, or a newer one takes over.
@@ -104,7 +76,7 @@ class TurnRunner:
         except RunSupersededError:
             return
         passing("run:before_end")
-        await asyncio.to_thread(self._end, opened.owned, number, ending)
+        await asyncio.to_thread(self._rows.end, opened.owned, number, ending)
         passing("run:after_end")
 
     async def _ending(self, opened: Opened) -> Ending:
@@ -112,11 +84,13 @@ class TurnRunner:
         try:
             if opened.owned.failures > _MOST_FAILURES:
                 return await asyncio.to_thread(self._give_up, opened.owned)
+            if opened.stopped:
+                return Ending(TurnStatus.WAITING, waiting_for="stop")
             return Ending(TurnStatus.FINISHED, output=await self._drive(opened))
         except RunSupersededError:
             raise
         except LoopDetectedError as loop:
-            await asyncio.to_thread(self._ask_owner, opened.owned, loop.summary, loop.detail)
+            await asyncio.to_thread(self._rows.ask_owner, opened.owned, loop.summary, loop.detail)
             return Ending(TurnStatus.WAITING, waiting_for="attention")
         except TurnSuspendedError as wait:
             return Ending(TurnStatus.WAITING, waiting_for=wait.waiting_for, resume_at=wait.resume_at)
@@ -128,7 +102,7 @@ class TurnRunner:
     async def _drive(self, opened: Opened) -> Any:
         owned = opened.owned
         version = await asyncio.to_thread(self._deployments.version, owned.agent, owned.agent_version)
-        run = await asyncio.to_thread(self._gate_run, owned)
+        run = await asyncio.to_thread(self._rows.gate_run, owned)
         road = TurnRoad(
             self._gate,
             self._deployments,
@@ -167,7 +141,7 @@ class TurnRunner:
             now=opened.owned.started_at,
             model_spec=models.spec(name),
         )
-        await asyncio.to_thread(self._keep_messages, opened.owned, turn.messages)
+        await asyncio.to_thread(self._rows.keep_messages, opened.owned, turn.messages)
         return turn.output
 
     async def _undo(self, opened: Opened, road: TurnRoad) -> Any:
@@ -190,81 +164,22 @@ class TurnRunner:
     # -- rows ----------------------------------------------------------------------------------------------------
 
     async def _open(self, turn_id: str, number: int) -> Opened | None:
-        def begin() -> tuple[OwnedRun, Any, dict[str, list[Approval]], list[Any]] | None:
+        def begin() -> Opened | None:
             with connect(self._url) as db:
                 owned = runs.begin_run(db, workflow_id=f"{turn_id}:{number}", turn_id=turn_id, executor=self._executor)
                 if owned is None:
                     return None
-                given = sessions.message_of(db, owned.message_id)
-                return owned, given, inbox.approvals(db, turn_id), sessions.history(db, owned.session_id, turn_id)
+                given, approvals, history = self._rows.known(db, owned)
+                stopped = stops.covers(db, owned.workspace, owned.agent)
+                return Opened(owned, given, {}, approvals, history, stopped)
 
-        begun = await asyncio.to_thread(begin)
-        if begun is None:
-            return None
-        owned, given, approvals, history = begun
-        return Opened(owned, given, await self._ledger.turn(turn_id), approvals, history)
-
-    def _gate_run(self, owned: OwnedRun) -> Run:
-        """The run as the gate sees it, with the day's totals where a budget or a cap counts them."""
-        governance = self._deployments.load()
-        day = datetime.now(UTC).strftime("%Y-%m-%d")
-        caps = {
-            (name, cap.currency): f"cap:{name}:{cap.currency}:{day}"
-            for name, action_type in governance.project.actions.items()
-            for cap in action_type.caps.per_day
-        }
-        agent_day = f"agent:{owned.agent}:{day}"
-        version = governance.agent(owned.agent)
-        counted = version is not None and version.spec.budget.day is not None
-        with connect(self._url) as db:
-            used = budgets.used(db, [agent_day, *caps.values()])
-        return Run(
-            session_id=owned.session_id,
-            turn_id=owned.turn_id,
-            epoch=owned.epoch,
-            actor=Actor(owned.agent, owned.agent_version, owned.on_behalf_of, owned.assisted),
-            workspace=owned.workspace,
-            workflow=owned.workflow,
-            trigger=owned.trigger,
-            principal=owned.principal,
-            labels=owned.labels,
-            usd_micros=owned.usd_micros,
-            tokens=owned.tokens,
-            calls=owned.calls,
-            today=used[agent_day] if counted else None,
-            moved_today={place: Decimal(from_micros(used[cap].usd_micros)) for place, cap in caps.items()},
-        )
-
-    def _end(self, owned: OwnedRun, number: int, ending: Ending) -> None:
-        with connect(self._url) as db:
-            runs.end_run(
-                db,
-                owned,
-                number,
-                ending.status,
-                waiting_for=ending.waiting_for,
-                resume_at=ending.resume_at,
-                output=canonical.normalise(ending.output, what="output"),
-                error=ending.error,
-            )
+        opened = await asyncio.to_thread(begin)
+        return None if opened is None else replace(opened, rows=await self._ledger.turn(turn_id))
 
     def _give_up(self, owned: OwnedRun) -> Ending:
         summary = f"A turn of {owned.agent} has died {owned.failures - 1} times in a row; may it be tried again?"
-        self._ask_owner(owned, summary, {"why": "turn_keeps_dying", "failures": owned.failures - 1})
+        self._rows.ask_owner(owned, summary, {"why": "turn_keeps_dying", "failures": owned.failures - 1})
         return Ending(TurnStatus.WAITING, waiting_for="attention")
-
-    def _ask_owner(self, owned: OwnedRun, summary: str, detail: dict[str, object]) -> None:
-        governance = self._deployments.current()
-        version = governance.agent(owned.agent)
-        people = items.people(governance, (version.spec.owner,)) if version is not None else ()
-        with connect(self._url) as db:
-            inbox.open_attention(
-                db, owned.session_id, owned.turn_id, summary, people, dict(detail), dedup=f"attention:{owned.turn_id}"
-            )
-
-    def _keep_messages(self, owned: OwnedRun, messages: list[Any]) -> None:
-        with connect(self._url) as db:
-            sessions.keep_history(db, owned.session_id, owned.turn_id, messages)
 
     @staticmethod
     def _author(db: sessions.Db, owned: OwnedRun) -> str:

@@ -57,7 +57,8 @@ def live(db: Db) -> list[str]:
 def lost_turns(db: Db, older_than: timedelta) -> list[str]:
     """Turns that should have a run and have none: queued or running, while the engine knows of no such run.
 
-    A run that left because it could not prove its ownership leaves such a turn behind.
+    A run that left because it could not prove its ownership leaves such a turn behind, and so does the owner of an
+    external turn whose process has died.
     """
     rows = db.execute(
         """select t.id from remit.turns t join remit.sessions s on s.id = t.session_id
@@ -65,6 +66,8 @@ def lost_turns(db: Db, older_than: timedelta) -> list[str]:
              and not exists (
                  select 1 from dbos.workflow_status w
                  where w.workflow_uuid = t.id || ':' || t.run and w.status in ('PENDING', 'ENQUEUED', 'DELAYED'))
+             and not (t.kind = 'external' and exists (
+                 select 1 from remit.executors e where e.id = s.executor and e.expires_at > clock_timestamp()))
            order by t.id limit 100""",
         (older_than,),
     ).fetchall()

@@ -31,6 +31,8 @@ class OwnedRun:
     labels: frozenset[str]
     message_id: str
     kind: str
+    run: int
+    """Number of the newest run that was asked for, as of its beginning."""
     started_at: datetime
     failures: int
     loop_allowance: int
@@ -42,14 +44,17 @@ class OwnedRun:
 def ask_for_run(db: Db, turn_id: str) -> tuple[str, int] | None:
     """Count one more run of a turn and mark it queued; the caller enqueues it.
 
-    Returns (session id, the run's number), or None if the turn has ended or its session was set aside.
+    Returns (session id, the run's number), or None if there is nothing to enqueue: the turn has ended, or it is an
+    external one, which is left to its owner.
     """
     row = db.execute(
         """update remit.turns set run = run + 1, status = 'queued', waiting_for = '', resume_at = null
-           where id = %s and status in ('queued', 'running', 'waiting') returning run, session_id""",
+           where id = %s and status in ('queued', 'running', 'waiting') and kind <> 'external'
+           returning run, session_id""",
         (turn_id,),
     ).fetchone()
     if row is None:
+        _leave_to_owner(db, turn_id)
         return None
     db.execute(
         "update remit.sessions set status = 'running', reason = '', updated_at = clock_timestamp() "
@@ -59,22 +64,37 @@ def ask_for_run(db: Db, turn_id: str) -> tuple[str, int] | None:
     return row["session_id"], int(row["run"])
 
 
-_OWN = """
-with mine as (
-    select 1 from dbos.workflow_status w, remit.executors e
-    where w.workflow_uuid = %(workflow)s and w.status = 'PENDING' and w.executor_id = %(executor)s
-      and e.id = %(executor)s and e.expires_at > clock_timestamp()
-    for share of w
-), turn as (
+def _leave_to_owner(db: Db, turn_id: str) -> None:
+    """An external turn that could go on waits for the process that owns it, unless that process is at it now."""
+    row = db.execute(
+        """with found as (
+               select t.id, s.status, t.status = 'running' and exists (
+                   select 1 from remit.executors e where e.id = s.executor and e.expires_at > clock_timestamp()
+               ) as at_it
+               from remit.turns t join remit.sessions s on s.id = t.session_id
+               where t.id = %s and t.kind = 'external' and t.status in ('queued', 'running', 'waiting') for update of t)
+           update remit.turns t set
+               run = run + 1, resume_at = null,
+               status = case when found.at_it then t.status else 'waiting' end,
+               waiting_for = case when found.at_it then t.waiting_for else 'owner' end
+           from found where t.id = found.id returning t.session_id, found.status, found.at_it""",
+        (turn_id,),
+    ).fetchone()
+    if row is not None and not row["at_it"]:
+        _settle_session(db, row["session_id"], SessionStatus(row["status"]), "owner")
+
+
+_RUN = """
+turn as (
     update remit.turns t set status = 'running', started_at = coalesce(started_at, clock_timestamp()),
-                             failures = failures + 1
+                             failures = failures + 1, run = greatest(run, %(run)s)
     from mine where t.id = %(turn)s and t.status in ('queued', 'running', 'waiting') returning t.*
 ), session as (
-    update remit.sessions s set epoch = epoch + 1, executor = %(executor)s, running_turn = turn.id
-    from turn where s.id = turn.session_id and s.status = 'running' returning s.*
+    update remit.sessions s set epoch = epoch + 1, executor = %(executor)s, running_turn = turn.id, status = 'running'
+    from turn where s.id = turn.session_id and s.status = any(%(statuses)s) returning s.*
 )
-select s.id as session_id, t.id as turn_id, s.epoch, t.agent, t.agent_version, s.workspace, s.workflow, s.principal,
-       s.on_behalf_of, s.assisted, s.trigger, s.labels, t.message_id, t.kind, t.started_at, t.failures,
+select s.id as session_id, t.id as turn_id, t.run, s.epoch, t.agent, t.agent_version, s.workspace, s.workflow,
+       s.principal, s.on_behalf_of, s.assisted, s.trigger, s.labels, t.message_id, t.kind, t.started_at, t.failures,
        t.loop_allowance,
        coalesce(x.usd, 0) as usd_micros, coalesce(x.tokens, 0) as tokens,
        coalesce(x.calls, 0) as calls
@@ -84,16 +104,59 @@ left join lateral (
            count(*) filter (where a.mode in ('tool', 'model') and a.attempt > 0) as calls
     from remit.turns o join remit.actions a on a.turn_id = o.id where o.session_id = t.session_id) x on true
 """
+_OWN = f"""
+with mine as (
+    select 1 from dbos.workflow_status w, remit.executors e, remit.turns t, remit.sessions s
+    where w.workflow_uuid = %(workflow)s and w.status = 'PENDING' and w.executor_id = %(executor)s
+      and e.id = %(executor)s and e.expires_at > clock_timestamp()
+      and t.id = %(turn)s and t.kind <> 'external' and s.id = t.session_id
+      and not exists (
+          select 1 from remit.turns o, remit.executors x
+          where o.id = s.running_turn and o.id <> t.id and o.status = 'running' and x.id = s.executor
+            and x.expires_at > clock_timestamp())
+    for share of w
+), {_RUN}"""  # noqa: S608 - constants
+_OWN_EXTERNAL = f"""
+with mine as (
+    select 1 from remit.executors e, remit.turns t, remit.sessions s
+    where e.id = %(executor)s and e.expires_at > clock_timestamp()
+      and t.id = %(turn)s and t.kind = 'external' and s.id = t.session_id
+      and (s.running_turn is null or not exists (
+          select 1 from remit.executors x where x.id = s.executor and x.expires_at > clock_timestamp()))
+), {_RUN}"""  # noqa: S608 - constants
 
 
 def begin_run(db: Db, *, workflow_id: str, turn_id: str, executor: str) -> OwnedRun | None:
     """Take the next epoch, in the transaction that proves ownership; None if this run is not the owner.
 
-    The proof: the engine's row is pending with this executor, and this executor's lease is live. The turn's failure
-    count is raised now and reset when the run ends, so that a run that kills its worker has been counted.
+    The proof: the engine's row is pending with this executor, this executor's lease is live, and no other turn of the
+    session is at work on a live executor; a run that comes too early is asked for again. The turn's failure count is
+    raised now and reset when the run ends, so that a run that kills its worker has been counted.
     """
-    row = db.execute(_OWN, {"workflow": workflow_id, "turn": turn_id, "executor": executor}).fetchone()
-    return OwnedRun(**{**row, "labels": frozenset(row["labels"])}) if row is not None else None
+    row = db.execute(
+        _OWN, {"workflow": workflow_id, "turn": turn_id, "executor": executor, "run": 0, "statuses": ["running"]}
+    ).fetchone()
+    return _owned(row) if row is not None else None
+
+
+def begin_external_run(db: Db, *, turn_id: str, executor: str) -> OwnedRun | None:
+    """Take the next epoch for a process that is no worker; None if somebody else is at work in the session.
+
+    The engine knows nothing of such a turn. The proof: this executor's lease is live, the session names no executor
+    with a live lease as being at work, and the session's row is locked before that is looked at.
+    """
+    db.execute(
+        "select 1 from remit.sessions where id = (select session_id from remit.turns where id = %s) for update",
+        (turn_id,),
+    )
+    row = db.execute(
+        _OWN_EXTERNAL, {"turn": turn_id, "executor": executor, "run": 1, "statuses": ["running", "waiting"]}
+    ).fetchone()
+    return _owned(row) if row is not None else None
+
+
+def _owned(row: dict[str, Any]) -> OwnedRun:
+    return OwnedRun(**{**row, "labels": frozenset(row["labels"])})
 
 
 def end_run(
@@ -110,7 +173,7 @@ def end_run(
     """Write how a run ended, unless a newer run has taken over. Returns False in that case.
 
     A turn that waits stays queued if another run was asked for meanwhile: an answer can arrive before its turn has
-    finished asking.
+    finished asking. An external one then waits for its owner only.
     """
     session = db.execute(
         "select status, epoch from remit.sessions where id = %s for update", (owned.session_id,)
@@ -123,8 +186,11 @@ def end_run(
     settled = status is not TurnStatus.WAITING
     db.execute(
         """update remit.turns set
-               status = case when %(status)s = 'waiting' and run > %(run)s then 'queued' else %(status)s end,
-               waiting_for = %(waiting_for)s, resume_at = %(resume_at)s, failures = 0, error = %(error)s,
+               status = case when %(status)s = 'waiting' and run > %(run)s and kind <> 'external' then 'queued'
+                             else %(status)s end,
+               waiting_for = case when %(status)s = 'waiting' and run > %(run)s and kind = 'external' then 'owner'
+                                  else %(waiting_for)s end,
+               resume_at = %(resume_at)s, failures = 0, error = %(error)s,
                output = case when %(status)s = 'finished' then %(output)s end,
                finished_at = case when %(settled)s then clock_timestamp() end
            where id = %(turn)s and status not in ('cancelled')""",

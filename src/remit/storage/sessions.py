@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
@@ -37,6 +38,8 @@ class NewSession:
     assisted: bool
     input: Any
     parent_id: str | None = None
+    kind: str = "agent"
+    """Of its first turn: `external` if a process that is no worker runs it."""
 
 
 def record(
@@ -84,7 +87,7 @@ def create(db: Db, new: NewSession) -> tuple[str, str]:
             new.parent_id,
         ),
     )
-    turn_id, digest = add_turn(db, session_id, new.principal, new.agent, new.agent_version, new.input)
+    turn_id, digest = add_turn(db, session_id, new.principal, new.agent, new.agent_version, new.input, kind=new.kind)
     record(
         db,
         Tag.SESSION_STARTED,
@@ -180,6 +183,16 @@ def open_turns(db: Db, session_id: str) -> list[str]:
     return [row["id"] for row in rows]
 
 
+def open_external_turn(db: Db, session_id: str) -> str | None:
+    """The oldest turn of a session that its owner has to go on with; None if there is none."""
+    row = db.execute(
+        """select id from remit.turns where session_id = %s and kind = 'external'
+             and status in ('queued', 'running', 'waiting') order by id limit 1""",
+        (session_id,),
+    ).fetchone()
+    return row["id"] if row is not None else None
+
+
 def unblock(db: Db, turn_id: str, budgets: tuple[str, ...], *, by: str) -> None:
     """Let stopped work go on: allow more repeats of the same call, forget failures, open blocked budgets."""
     row = db.execute(
@@ -239,7 +252,7 @@ def keep_history(db: Db, session_id: str, turn_id: str, messages: list[Any]) -> 
 def history(db: Db, session_id: str, before_turn: str) -> list[Any]:
     """The messages of a session's earlier turns, oldest first."""
     rows = db.execute(
-        "select id from remit.turns where session_id = %s and id < %s and kind = 'agent' order by id",
+        "select id from remit.turns where session_id = %s and id < %s and kind <> 'undo' order by id",
         (session_id, before_turn),
     ).fetchall()
     kept = (get_payload(db, payload_id(row["id"], "h")) for row in rows)
@@ -286,3 +299,10 @@ def turn_status(db: Db, turn_id: str) -> str:
     if row is None:
         raise NotFound(f"there is no turn {turn_id}")
     return str(row["status"])
+
+
+def now(db: Db) -> datetime:
+    """The database's clock."""
+    row = db.execute("select clock_timestamp() as now").fetchone()
+    assert row is not None, "a select of a function returns a row"
+    return cast("datetime", row["now"])

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from remit.config.secrets import fill_with, references
-from remit.domain.connections import Connection, HttpConnection, StdioConnection, ToolDefinition, ToolPins
+from remit.domain.connections import (
+    Connection,
+    HttpConnection,
+    LocalConnection,
+    StdioConnection,
+    ToolDefinition,
+    ToolPins,
+)
 from remit.errors import ConfigurationError, NotFound, ToolFailed
 from remit.runtime.connections import plan
 from remit.runtime.connections.answers import ToolAnswer, from_reply
@@ -64,8 +71,8 @@ class Connections:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The connections there are, in order."""
-        return tuple(sorted(self._specs))
+        """The connections to servers, in order."""
+        return tuple(sorted(n for n, spec in self._specs.items() if not isinstance(spec, LocalConnection)))
 
     async def call(
         self,
@@ -204,6 +211,10 @@ class Connections:
         spec = self._specs.get(connection)
         if spec is None:
             raise NotSentError("unknown_connection", f"there is no connection {connection!r}")
+        if isinstance(spec, LocalConnection):
+            raise NotSentError(
+                "local", f"the tools of {connection} live in the process of their agent, which alone can call them"
+            )
         owner = person if spec.per_person else None
         if spec.per_person and owner is None:
             raise NotSentError(
@@ -229,6 +240,7 @@ class Connections:
     async def _open(
         self, name: str, spec: Connection, person: str | None, changed: Callable[[], None]
     ) -> tuple[Wire, Scrubber]:
+        assert not isinstance(spec, LocalConnection), "no link is made to what has no server"
         limit = max(_SMALLEST_FRAME, 4 * spec.max_result_bytes)
         declared = spec.env if isinstance(spec, StdioConnection) else spec.headers
         values, secrets = await asyncio.to_thread(self._resolve, name, declared, person)

@@ -6,6 +6,7 @@
 from remit.runtime.model_agents.errors import ModelFailed, ModelLimitReached, Ungoverned
 from remit.runtime.model_agents.governance import Governance
 from remit.runtime.model_agents.local import clearance
+from remit.runtime.model_agents.local_pins import PinnedGovernance, pin_tools
 from remit.runtime.model_agents.pricing import cost_micros, reserve
 from remit.runtime.model_agents.registry import ModelRegistry, resolve_model
 from remit.runtime.model_agents.tools import hide_arguments
@@ -17,10 +18,12 @@ __all__ = [
     "ModelLimitReached",
     "ModelRegistry",
     "ModelTurn",
+    "PinnedGovernance",
     "Ungoverned",
     "clearance",
     "cost_micros",
     "hide_arguments",
+    "pin_tools",
     "reserve",
     "resolve_model",
     "run_model_turn",

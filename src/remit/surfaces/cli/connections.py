@@ -25,14 +25,9 @@ def commands() -> dict[str, click.Command]:
     return {"connections": connections}
 
 
-@click.group("connections", invoke_without_command=True)
-@common.json_option
-@common.project_option
-@click.pass_context
-def connections(context: click.Context, as_json: bool, folder: Path) -> None:
+@click.group("connections", cls=common.Noun)
+def connections() -> None:
     """List connections and pin their tools."""
-    if context.invoked_subcommand is None:
-        _list(folder, as_json)
 
 
 @connections.command("list")
@@ -40,10 +35,6 @@ def connections(context: click.Context, as_json: bool, folder: Path) -> None:
 @common.project_option
 def list_(as_json: bool, folder: Path) -> None:
     """List the connections of the project's files, with the tools that are pinned and classified."""
-    _list(folder, as_json)
-
-
-def _list(folder: Path, as_json: bool) -> None:
     project = _project(folder)
     found = [
         {
@@ -125,7 +116,12 @@ def _wanted(project: Project, names: tuple[str, ...]) -> list[str]:
         if name not in project.connections:
             known = ", ".join(project.connections) or "none"
             raise NotFound(f"there is no connection {name!r}", advice=f"Connections: {known}.")
-    return list(names or project.connections)
+        if project.connections[name].transport == "local":
+            raise NotFound(
+                f"{name} has no server: its tools live in the process of their agent",
+                advice="Pin them from the agent's code by `remit.pin_tools`; see docs/how-to/govern-your-own-agent.md.",
+            )
+    return list(names or (name for name, spec in project.connections.items() if spec.transport != "local"))
 
 
 async def _ask(project: Project, folder: Path, names: list[str], person: str | None) -> ToolPins:

@@ -108,12 +108,12 @@ create table remit.turns (
     message_id    text not null references remit.messages,
     agent         text not null,
     agent_version text not null,
-    kind          text not null default 'agent', -- agent, or undo: take an action back
+    kind          text not null default 'agent', -- agent; undo: take an action back; external: run by its owner, no worker
     status        text not null,
     run           integer not null default 0, -- newest engine run that was asked for
     failures      integer not null default 0, -- runs in a row that ended by killing their worker or by an error of ours
     loop_allowance integer not null default 0, -- extra repeats that the owner granted
-    waiting_for   text not null default '',   -- approval, question, limit, stop, attention, reconciliation
+    waiting_for   text not null default '',   -- approval, question, limit, stop, attention, reconciliation, owner
     resume_at     timestamptz,                -- when a timer resumes it
     output        text,                       -- id in remit.payloads
     error         text,
@@ -124,6 +124,7 @@ create table remit.turns (
 ) with (fillfactor = 80);
 create index turns_by_session on remit.turns (session_id, id);
 create index turns_open on remit.turns (status) where status in ('queued', 'running', 'waiting');
+create index turns_stopped on remit.turns (id) where status = 'waiting' and waiting_for = 'stop';
 create index turns_due on remit.turns (resume_at) where resume_at is not null;
 
 -- The ledger: write-ahead intent, memory and source of everything else -----------------------------------------

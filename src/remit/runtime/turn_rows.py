@@ -1,0 +1,121 @@
+"""A turn's rows around a run: what is known when it begins, what is written when it ends, whom to ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from remit.domain import canonical
+from remit.domain.budgets import from_micros
+from remit.domain.decisions import Actor
+from remit.domain.inbox import Approval
+from remit.domain.intents import LedgerRow
+from remit.domain.sessions import TurnStatus
+from remit.governance import items
+from remit.governance.deployments import Deployments
+from remit.governance.judgement import Run
+from remit.storage import budgets, inbox, runs, sessions
+from remit.storage.database import connect
+from remit.storage.runs import OwnedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run that owns its turn, with everything that the database holds of the turn."""
+
+    owned: OwnedRun
+    given: Any
+    rows: dict[str, LedgerRow]
+    approvals: dict[str, list[Approval]]
+    history: list[Any]
+    stopped: bool = False
+    """True if a stop covers everything that this turn could do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended."""
+
+    status: TurnStatus
+    output: Any = None
+    error: str | None = None
+    waiting_for: str = ""
+    resume_at: datetime | None = None
+
+
+class TurnRows:
+    """Reads and writes what surrounds a run. Every method blocks for a round trip or two."""
+
+    def __init__(self, url: str, deployments: Deployments) -> None:
+        self._url = url
+        self._deployments = deployments
+
+    def known(self, db: sessions.Db, owned: OwnedRun) -> tuple[Any, dict[str, list[Approval]], list[Any]]:
+        """The message that the turn answers, what people have said to its actions, and the session's earlier turns."""
+        return (
+            sessions.message_of(db, owned.message_id),
+            inbox.approvals(db, owned.turn_id),
+            sessions.history(db, owned.session_id, owned.turn_id),
+        )
+
+    def gate_run(self, owned: OwnedRun) -> Run:
+        """The run as the gate sees it, with the day's totals where a budget or a cap counts them."""
+        governance = self._deployments.load()
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        caps = {
+            (name, cap.currency): f"cap:{name}:{cap.currency}:{day}"
+            for name, action_type in governance.project.actions.items()
+            for cap in action_type.caps.per_day
+        }
+        agent_day = f"agent:{owned.agent}:{day}"
+        version = governance.agent(owned.agent)
+        counted = version is not None and version.spec.budget.day is not None
+        with connect(self._url) as db:
+            used = budgets.used(db, [agent_day, *caps.values()])
+        return Run(
+            session_id=owned.session_id,
+            turn_id=owned.turn_id,
+            epoch=owned.epoch,
+            actor=Actor(owned.agent, owned.agent_version, owned.on_behalf_of, owned.assisted),
+            workspace=owned.workspace,
+            workflow=owned.workflow,
+            trigger=owned.trigger,
+            principal=owned.principal,
+            labels=owned.labels,
+            usd_micros=owned.usd_micros,
+            tokens=owned.tokens,
+            calls=owned.calls,
+            today=used[agent_day] if counted else None,
+            moved_today={place: Decimal(from_micros(used[cap].usd_micros)) for place, cap in caps.items()},
+        )
+
+    def end(self, owned: OwnedRun, number: int, ending: Ending) -> bool:
+        """Write how run `number` ended. False: a newer run has taken over, and nothing was written."""
+        with connect(self._url) as db:
+            return runs.end_run(
+                db,
+                owned,
+                number,
+                ending.status,
+                waiting_for=ending.waiting_for,
+                resume_at=ending.resume_at,
+                output=canonical.normalise(ending.output, what="output"),
+                error=ending.error,
+            )
+
+    def ask_owner(self, owned: OwnedRun, summary: str, detail: dict[str, object]) -> None:
+        """Ask the agent's owner to look at the turn, once."""
+        governance = self._deployments.current()
+        version = governance.agent(owned.agent)
+        people = items.people(governance, (version.spec.owner,)) if version is not None else ()
+        with connect(self._url) as db:
+            inbox.open_attention(
+                db, owned.session_id, owned.turn_id, summary, people, dict(detail), dedup=f"attention:{owned.turn_id}"
+            )
+
+    def keep_messages(self, owned: OwnedRun, messages: list[Any]) -> None:
+        """Keep what the turn said and heard, for the session's later turns."""
+        with connect(self._url) as db:
+            sessions.keep_history(db, owned.session_id, owned.turn_id, messages)
