@@ -38,12 +38,15 @@ class DatabaseFactory:
         self._count = 0
         self._db = psycopg.connect(server.url("owner", "postgres"), autocommit=True)
 
-    def create(self, template: str | None = None) -> FreshDatabase:
+    def create(self, template: str | None = None, *, name: str | None = None) -> FreshDatabase:
         self._count += 1
-        name = f"t_{self._worker}_{self._count}"
+        name = name or f"t_{self._worker}_{self._count}"
         statement = sql.SQL("create database {} template {} strategy file_copy")
         self._db.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
         return FreshDatabase(self._server, name)
+
+    def exists(self, name: str) -> bool:
+        return self._db.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is not None
 
     def drop(self, database: FreshDatabase) -> None:
         self._db.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database.name)))
@@ -53,6 +56,7 @@ class DatabaseFactory:
 
 
 MEMORY = Path("/dev/shm")
+TEMPLATE = "migrated_template"
 
 
 def server_folder(base: Path) -> Path:
@@ -88,6 +92,20 @@ def database_factory(postgres_server: EmbeddedServer, worker_id: str) -> Iterato
     factory = DatabaseFactory(postgres_server, worker_id)
     yield factory
     factory.close()
+
+
+@pytest.fixture(scope="session")
+def migrated(database_factory: DatabaseFactory, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> str:
+    """Name of a database with this release's tables, for `make_database(template)`: made once, copied in 10 ms."""
+    from remit.bootstrap import prepare
+    from remit.storage.resolve import ExternalDatabase
+
+    base = tmp_path_factory.getbasetemp()
+    with exclusive((base if worker_id == "master" else base.parent) / "template.lock"):
+        if not database_factory.exists(TEMPLATE):
+            template = database_factory.create(name=TEMPLATE)
+            prepare(ExternalDatabase(template.url()))
+    return TEMPLATE
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,14 +17,15 @@ from typing import Any
 from remit.bootstrap import Services, open_services
 from remit.config.loader import load_project
 from remit.config.settings import Settings
+from remit.domain.connections import ToolDefinition, ToolPins
 from remit.governance.deployments import deploy
 from remit.governance.signing import generate_key
 from remit.runtime.connections import render_pins, tool_digest
-from remit.domain.connections import ToolDefinition, ToolPins
 from remit.runtime.sessions import Start
 from remit.storage import actions, inbox, sessions
+from tests.acceptance.nursery import Nursery, Worker
 
-SERVER = '''
+SERVER = """
 import json, os, sys, time
 
 def books():
@@ -91,9 +90,9 @@ def main():
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
-PROGRAM = '''
+PROGRAM = """
 async def run(session):
     done = []
     for step in session.input["steps"]:
@@ -105,7 +104,7 @@ async def run(session):
         except session.Failed as failed:
             done.append({"failed": str(failed)})
     return done
-'''
+"""
 
 FILES = {
     "remit.toml": """
@@ -208,35 +207,23 @@ budget:
 class Shop:
     """The company in a folder, with its database open."""
 
-    def __init__(self, folder: Path, services: Services) -> None:
+    def __init__(self, folder: Path, services: Services, nursery: Nursery) -> None:
         self.folder = folder
         self.services = services
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._nursery = nursery
+        self._workers: list[Worker] = []
 
     # -- processes
 
-    def worker(self, *, wait: bool = True, **env: str) -> subprocess.Popen[bytes]:
+    def worker(self, *, wait: bool = True, **env: str) -> Worker:
         """Start a worker process; `env` such as REMIT_KILL_AT."""
-        ready = self.folder / f"ready-{time.monotonic_ns()}"
-        with (self.folder / "worker.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "remit", "worker", str(self.folder), "--ready-file", str(ready)],
-                env={**os.environ, **SPEED, **env},
-                stdout=log,
-                stderr=log,
-            )
+        process = self._nursery.worker(self.folder, self.folder / "worker.log", {**os.environ, **SPEED, **env})
         self._workers.append(process)
-        until = time.monotonic() + 60
-        while wait and not ready.exists() and process.poll() is None:
-            assert time.monotonic() < until, "the worker did not become ready"
-            time.sleep(0.02)
-        return process
+        return process.ready() if wait else process
 
     def end_workers(self) -> None:
         for process in self._workers:
-            if process.poll() is None:
-                process.kill()
-            process.wait(10)
+            process.kill()
         self._workers.clear()
 
     # -- work
@@ -291,7 +278,7 @@ def write_shop(folder: Path, **changed: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text.format(key=public).strip() + "\n" if path == "remit.toml" else text.strip() + "\n")
     scope: dict[str, Any] = {"__name__": "till"}
-    exec(files["servers/till.py"], scope)  # noqa: S102 - the test's own text
+    exec(files["servers/till.py"], scope)
     tools = {}
     for tool in scope["TOOLS"]:
         definition = ToolDefinition(
@@ -302,7 +289,7 @@ def write_shop(folder: Path, **changed: str) -> None:
 
 
 @contextmanager
-def open_shop(folder: Path, database_url: str, **changed: str) -> Iterator[Shop]:
+def open_shop(folder: Path, database_url: str, nursery: Nursery, **changed: str) -> Iterator[Shop]:
     """The company, deployed, on a database of its own."""
     write_shop(folder, **changed)
     os.environ["REMIT_DATABASE_URL"] = database_url
@@ -310,7 +297,7 @@ def open_shop(folder: Path, database_url: str, **changed: str) -> Iterator[Shop]
         with open_services(folder, Settings(database_url=database_url)) as services:
             with services.sessions.transaction() as db:
                 deploy(db, load_project(folder), folder / ".remit" / "deploy.key", "person:ada")
-            shop = Shop(folder, services)
+            shop = Shop(folder, services, nursery)
             try:
                 yield shop
             finally:

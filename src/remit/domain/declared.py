@@ -48,7 +48,7 @@ def parse_amount(value: Any) -> Decimal:
         raise ValueError("an amount is a number such as 100 or 99.50") from None
     if not amount.is_finite() or amount < 0:
         raise ValueError("an amount is a finite number that is not negative")
-    if amount != round(amount, 4) or amount >= Decimal(10) ** 12:
+    if amount >= Decimal(10) ** 12 or amount != round(amount, 4):
         raise ValueError("an amount has at most four decimal places and is below 10^12")
     return amount
 

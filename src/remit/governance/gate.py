@@ -297,9 +297,10 @@ _HALTED = {
 
 def _storable(result: Any) -> bytes:
     try:
-        return canonical.dumps(canonical.normalise(result, what="result"))
+        body = canonical.dumps(canonical.normalise(result, what="result"))
     except Exception:  # noqa: BLE001 - whatever is wrong with the result, that it happened must be kept
         return UNSTORABLE
+    return body if len(body) <= canonical.MAX_BYTES else UNSTORABLE
 
 
 def _labels_added(governance: Governance, call: Call, action_type: ActionType | None) -> tuple[str, ...]:

@@ -176,6 +176,7 @@ class TurnRoad:
             return row.result["value"]
         kept = canonical.normalise({"kind": kind, "value": value}, what=f"value of {kind}")
         call = Call(self._run.turn_id, key, NOTE, kept, "note", delivered=delivered, asker_digest=asker_digest)
+        self._known(call)
         self._must_go_on(await self._gate.keep(self._run, call))
         return kept["value"]
 
@@ -258,7 +259,11 @@ class TurnRoad:
     # -- helpers -------------------------------------------------------------------------------------------------
 
     def _known(self, call: Call) -> LedgerRow | None:
-        """What the ledger holds at this place. Raises ProgramDiverged if it is something else."""
+        """What the ledger holds at this place. Raises ProgramDiverged if it is something else, InvalidInput if huge."""
+        if len(call.body) > canonical.MAX_BYTES:
+            raise InvalidInput(
+                f"the arguments of {call.action} have {len(call.body):,} bytes; at most {canonical.MAX_BYTES:,} are taken"
+            )
         row = self._rows.get(call.key)
         if row is not None and (row.action != call.action or row.asked_digest != call.digest):
             what = "other arguments" if row.action == call.action else call.action
