@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from remit.domain import ids
@@ -86,3 +87,20 @@ def stopped_turns(db: Db, *, by_clock: bool = False) -> list[str]:
         (by_clock,),
     ).fetchall()
     return [row["id"] for row in rows]
+
+
+def drill_figures(db: Db, stop: Stop, since: datetime) -> tuple[int, int]:
+    """(turns that a stop covers and that are still at work, actions that it covers and that were cleared since)."""
+    row = db.execute(
+        """with covered as (
+               select t.id, t.status from remit.turns t join remit.sessions s on s.id = t.session_id
+               where t.status in ('queued', 'running', 'waiting')
+                 and (%(scope)s in ('all', 'action') or (%(scope)s = 'workspace' and s.workspace = %(target)s)
+                      or (%(scope)s = 'agent' and t.agent = %(target)s)))
+           select (select count(*) from covered where status = 'running') as running,
+                  (select count(*) from remit.actions a join covered c on c.id = a.turn_id
+                   where a.cleared_at > %(since)s and (%(scope)s <> 'action' or a.action = %(target)s)) as cleared""",
+        {"scope": stop.scope, "target": stop.target, "since": since},
+    ).fetchone()
+    assert row is not None, "an aggregate gives a row"
+    return row["running"], row["cleared"]

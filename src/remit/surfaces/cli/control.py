@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def commands() -> dict[str, click.Command]:
     """The commands of this module."""
-    return {"stop": stop, "release": release}
+    return {"stop": stop, "release": release, "drill": drill}
 
 
 def _scope_options(function: Any) -> Any:
@@ -109,3 +109,33 @@ def release(
         common.print_json({"released": released, "turns": turns})
     else:
         click.echo(f"released {', '.join(s.id for s in released)}; {turns} turn(s) go on")
+
+
+@click.command("drill")
+@_scope_options
+@common.reason_option
+@common.as_option
+@common.json_option
+@common.project_option
+def drill(
+    everything: bool,
+    workspace: str | None,
+    agent: str | None,
+    action: str | None,
+    reason: str,
+    person: str | None,
+    as_json: bool,
+    folder: Path,
+) -> int:
+    """Rehearse the off switch: stop, measure how long until nothing is at work, release, and record the figures."""
+    scope, target = _scope(everything, workspace, agent, action)
+    with common.services(folder) as services:
+        who = common.decider(services, person)
+        done = services.sessions.drill(scope, target, reason, who.person)
+    if as_json:
+        common.print_json(done)
+    else:
+        click.echo(f"in force after {done.seconds_to_commit} s, nothing at work after {done.seconds_to_quiet} s more")
+        click.echo(f"cleared after it was in force: {done.cleared_after}; still at work: {done.still_at_work}")
+        click.echo(f"{done.turns_resumed} turn(s) go on")
+    return 1 if done.cleared_after or done.still_at_work else 0

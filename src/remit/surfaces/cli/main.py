@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "undo": ("people", "Take an action back by the call that its type declares."),
     "stop": ("control", "Stop everything, a workspace, an agent or an action type."),
     "release": ("control", "Release a stop."),
+    "drill": ("control", "Rehearse the off switch and record how long it took."),
     "policy": ("policy", "Explain a decision; list and test policies."),
     "raci": ("policy", "Who answers for every action that an agent can take."),
     "agents": ("agents", "List, show, diff, suspend and resume agents."),
