@@ -82,7 +82,7 @@ class Desk:
             item.id,
         )
         self._record(db, Tag.APPROVAL_GIVEN, item, decider, reason, role=role)
-        given = {a.role for a in inbox.approvals_of(db, item.action_id or "") if a.args_digest == args_digest}
+        given = {a.role for a in _given(db, item, args_digest)}
         decision = {"verdict": "edited" if edited is not None else "approved", "by": decider.person, "reason": reason}
         if edited is not None or given.issuperset(item.roles):
             self._close(db, item, decision, decider)
@@ -175,8 +175,8 @@ class Desk:
         excluded = approving.excluded_people(session.principal, (), action_type) | set(item.detail["excluded"])
         if denying:
             excluded = frozenset()
-        given = inbox.approvals_of(db, action["id"])
-        taken = {a.role for a in given if a.args_digest == item.detail["args_digest"]}
+        given = _given(db, item, item.detail["args_digest"])
+        taken = {a.role for a in given}
         open_roles = [r for r in item.roles if r not in taken]
         if not editing and not denying and decider.person in {a.person for a in given}:
             raise NotEntitled(f"{decider.person} already decided for another role; the others need other people")
@@ -204,7 +204,9 @@ class Desk:
         decision = {**decision, "simulated": decider.simulated, "at": datetime.now(UTC).isoformat()}
         inbox.close(db, item.id, ItemStatus.DECIDED, decision)
         if item.action_id is not None and decision["verdict"] != "denied":
-            actions.override(db, item.action_id, decision)
+            # Who edited the arguments may never be the one who approves them, whoever decides later.
+            editor = {"edited_by": decider.person} if decision["verdict"] == "edited" else {}
+            actions.override(db, item.action_id, decision | editor)
         self._resume(db, item.turn_id or "")
 
     def _record(self, db: Db, tag: Tag, item: InboxItem, decider: Decider, reason: str, **more: Any) -> None:
@@ -319,6 +321,13 @@ class Desk:
             return
         sessions.unblock(db, item.turn_id or "", tuple(item.detail.get("budgets", ())), by=decider.person)
         self._resume(db, item.turn_id or "")
+
+
+def _given(db: Db, item: InboxItem, args_digest: str) -> list[Approval]:
+    """What counts towards this item: these arguments, the policies that it names, not by whom it excludes."""
+    said = inbox.approvals_of(db, item.action_id or "")
+    fitting = (a for a in said if a.args_digest == args_digest and a.determining == item.detail["determining"])
+    return [a for a in fitting if a.person not in item.detail["excluded"]]
 
 
 def _must_be_open(item: InboxItem) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from remit.domain import canonical, ids
+from remit.domain.actions import Effect
 from remit.domain.budgets import Usage, micros
 from remit.domain.decisions import (
     ActionStatus,
@@ -26,6 +27,7 @@ from remit.domain.decisions import (
     OverLimit,
     Permit,
     ReasonCode,
+    Unrepeated,
 )
 from remit.domain.inbox import Approval, ItemKind
 from remit.domain.intents import LedgerRow, NewItem
@@ -217,16 +219,18 @@ class TurnRoad:
                 raise TurnSuspendedError("limit", self._now() + decision.retry_after)
             case InFlight():
                 raise TurnSuspendedError("limit", self._now() + decision.wait + timedelta(milliseconds=50))
+            case Unrepeated():
+                return await self._settle_unrepeated(prepared, decision)
             case Halted():
                 self._must_go_on(decision)
         raise AssertionError("every decision ends this")
 
     async def _carry_out(self, prepared: Prepared, request: Request, permit: Permit) -> Performed:
         """Execute what was cleared, repeat it where that is safe, settle it."""
-        outcome = await self._attempts.execute(prepared, request, permit)
-        return await self._settle(prepared, permit.clearance.action_id, outcome)
+        outcome, attempt = await self._attempts.execute(prepared, request, permit)
+        return await self._settle(prepared, permit.clearance.action_id, outcome, attempt)
 
-    async def _settle(self, prepared: Prepared, action_id: str, outcome: Outcome) -> Performed:
+    async def _settle(self, prepared: Prepared, action_id: str, outcome: Outcome, attempt: int) -> Performed:
         call = prepared.call
         if call.mode == "model" and outcome.status == "unknown":
             # It may have been billed: everything that was reserved is booked, and the model may be asked anew.
@@ -234,9 +238,11 @@ class TurnRoad:
                 outcome, status="failed", usd_micros=prepared.usage.usd_micros, input_tokens=prepared.usage.tokens
             )
         # Nothing may stop what is known from being written: not the end of the run, not a cancelled task.
-        settling = asyncio.create_task(self._gate.settle(self._run, call, action_id, outcome))
+        settling = asyncio.create_task(self._gate.settle(self._run, call, action_id, outcome, attempt=attempt))
         settled = await asyncio.shield(settling)
         passing("settle:after")
+        if settled.answer == "superseded":
+            raise RunSupersededError
         if outcome.status == "unknown":
             raise TurnSuspendedError("reconciliation")
         status = ActionStatus(outcome.status)
@@ -254,7 +260,16 @@ class TurnRoad:
         found = await self._attempts.look_up(self, prepared.call, row)
         if found is None:
             return await self._admit(prepared, request)
-        return await self._settle(prepared, row.id, found)
+        return await self._settle(prepared, row.id, found, row.attempt)
+
+    async def _settle_unrepeated(self, prepared: Prepared, decision: Unrepeated) -> Performed:
+        """What an earlier run did is not known and it may not be done again: its owner is asked, but for a read."""
+        row = self._rows[prepared.call.key]
+        action_type = self._source.current().action_type(prepared.call.action)
+        reads = action_type is not None and action_type.effect is Effect.READ
+        why = "; ".join(r.text for r in decision.reasons)
+        outcome = Outcome("failed" if reads else "unknown", error=f"it was under way and may not be made again: {why}")
+        return await self._settle(prepared, row.id, outcome, row.attempt)
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
@@ -262,7 +277,8 @@ class TurnRoad:
         """What the ledger holds at this place. Raises ProgramDiverged if it is something else, InvalidInput if huge."""
         if len(call.body) > canonical.MAX_BYTES:
             raise InvalidInput(
-                f"the arguments of {call.action} have {len(call.body):,} bytes; at most {canonical.MAX_BYTES:,} are taken"
+                f"the arguments of {call.action} have {len(call.body):,} bytes; "
+                f"at most {canonical.MAX_BYTES:,} are taken"
             )
         row = self._rows.get(call.key)
         if row is not None and (row.action != call.action or row.asked_digest != call.digest):
@@ -274,7 +290,7 @@ class TurnRoad:
 
     def _answered(self, request: Request, row: LedgerRow) -> Request:
         """The request with what people have said to this action since it was asked."""
-        editor = (row.override or {}).get("by") if row.edited_args is not None else None
+        editor = (row.override or {}).get("edited_by") if row.edited_args is not None else None
         return Request(
             request.run,
             request.call,

@@ -90,8 +90,12 @@ def refuse(db: Db, action_id: str, reason: Reason, override: dict[str, Any]) -> 
 
 
 def override(db: Db, action_id: str, value: dict[str, Any]) -> None:
-    """Keep what a person decided about an action, beside it."""
-    db.execute("update remit.actions set override = %s where id = %s", (Jsonb(safe_json(value)), action_id))
+    """Keep what a person decided about an action, beside it; `edited_by`, once there, stays."""
+    db.execute(
+        """update remit.actions set override = %s || jsonb_strip_nulls(jsonb_build_object(
+               'edited_by', coalesce(%s::jsonb -> 'edited_by', override -> 'edited_by'))) where id = %s""",
+        (Jsonb(safe_json(value)), Jsonb(safe_json(value)), action_id),
+    )
 
 
 def answer(db: Db, action_id: str, value: Any, override: dict[str, Any]) -> None:
