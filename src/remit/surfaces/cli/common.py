@@ -163,7 +163,7 @@ def plain(value: Any) -> Any:
         case timedelta():
             return value.total_seconds()
         case Decimal():
-            return int(value) if value == value.to_integral_value() else str(value)
+            return _number(value)
         case dict():
             return {str(k): plain(v) for k, v in value.items()}
         case list() | tuple():
@@ -176,6 +176,18 @@ def plain(value: Any) -> Any:
             return plain(asdict(value))
         case _:
             return value
+
+
+def _number(value: Decimal) -> int | float | str:
+    """A JSON number where a reader gets exactly this value back, else text."""
+    if abs(value) < _EXACT and value == value.to_integral_value():
+        return int(value)
+    as_float = float(value)
+    return as_float if Decimal(repr(as_float)) == value else str(value)
+
+
+_EXACT = 2**53
+"""Below this every whole number survives any JSON reader."""
 
 
 def usd(micros: int) -> str:

@@ -201,14 +201,15 @@ def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool
         if target.startswith("ses_"):
             report = _undo_session(services, target, author, reason)
         else:
-            report = [_asked(_action(services, target), services.sessions.undo(target, author, reason))]
+            row = _action(services, target)
+            report = [_entry(row, "asked", services.sessions.undo(target, author, reason))]
         if wait:
             _wait_for(services, report)
     if as_json:
         common.print_json(report)
     else:
-        rows = [(r["action"], r["type"], r["undo"], r["turn"]) for r in report]
-        common.table(("action", "type", "undo", "turn"), rows, empty="There is nothing to take back.")
+        rows = [(r["action"], r["type"], r["undo"], r["error"] or r["turn"]) for r in report]
+        common.table(("action", "type", "undo", ""), rows, empty="There is nothing to take back.")
     return 1 if any(r["undo"] in {"failed", "irreversible"} for r in report) else 0
 
 
@@ -228,9 +229,9 @@ def _undo_session(services: Any, session_id: str, author: str, reason: str) -> l
         if kind is None or kind.effect != "write" or not done:
             continue
         if kind.undo is None:
-            report.append({"action": row["id"], "type": row["action"], "undo": "irreversible", "turn": None})
+            report.append(_entry(row, "irreversible", None))
         else:
-            report.append(_asked(row, services.sessions.undo(row["id"], author, reason)))
+            report.append(_entry(row, "asked", services.sessions.undo(row["id"], author, reason)))
     return report
 
 
@@ -241,8 +242,15 @@ def _action(services: Any, action_id: str) -> dict[str, Any]:
         return actions.get(db, action_id)
 
 
-def _asked(row: dict[str, Any], turn: str) -> dict[str, Any]:
-    return {"action": row["id"], "type": row["action"], "undo": "asked", "turn": turn}
+def _entry(row: dict[str, Any], undo: str, turn: str | None) -> dict[str, Any]:
+    return {
+        "action": row["id"],
+        "type": row["action"],
+        "session_id": row["session_id"],
+        "undo": undo,
+        "turn": turn,
+        "error": None,
+    }
 
 
 def _wait_for(services: Any, report: list[dict[str, Any]], seconds: float = 60) -> None:
@@ -253,9 +261,10 @@ def _wait_for(services: Any, report: list[dict[str, Any]], seconds: float = 60) 
     for entry in report:
         while entry["turn"] is not None and time.monotonic() < until:
             with services.sessions.transaction() as db:
-                status = sessions.turn_status(db, entry["turn"])
-            if status in _ENDED:
-                entry["undo"] = _ENDED[status]
+                turns = sessions.turns(db, entry["session_id"])
+            turn = next(t for t in turns if t["id"] == entry["turn"])
+            if turn["status"] in _ENDED:
+                entry |= {"undo": _ENDED[turn["status"]], "error": turn["error"]}
                 break
             time.sleep(0.1)
 

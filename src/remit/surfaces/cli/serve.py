@@ -19,14 +19,13 @@ def commands() -> dict[str, click.Command]:
     return {"up": up, "worker": worker}
 
 
-_folder = click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path(), metavar="[DIR]")
 _ready = click.option(
     "--ready-file", type=click.Path(dir_okay=False, path_type=Path), help="Written when work can begin."
 )
 
 
 @click.command("up")
-@_folder
+@common.folder_argument
 @_ready
 def up(folder: Path, ready_file: Path | None) -> None:
     """Run everything for a project: its database, a worker and the sealer of its record.
@@ -45,7 +44,7 @@ def up(folder: Path, ready_file: Path | None) -> None:
 
 
 @click.command("worker")
-@_folder
+@common.folder_argument
 @_ready
 def worker(folder: Path, ready_file: Path | None) -> None:
     """Run one worker; several may share a database."""
