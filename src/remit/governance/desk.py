@@ -63,7 +63,7 @@ class Desk:
             edited = self._checked(action["action"], canonical.normalise(edited, what="arguments"))
             if canonical.digest(edited) == args_digest:
                 edited = None
-        role = self._role_for(db, item, action, decider, action_type, agent, editing=edited is not None)
+        role = self._role_for(db, item, decider, action_type, agent, editing=edited is not None)
         if edited is not None:
             contents = actions.edit(db, item.action_id or "", edited)
             args_digest = canonical.digest(edited)
@@ -96,7 +96,7 @@ class Desk:
         """Say no to an action; the agent is told why. One no is enough."""
         item, action = self._open_approval(db, item_id)
         action_type, agent = self._kind(action)
-        self._role_for(db, item, action, decider, action_type, agent, editing=False, denying=True)
+        self._role_for(db, item, decider, action_type, agent, editing=False, denying=True)
         self._record(db, Tag.APPROVAL_DENIED, item, decider, reason)
         decision = {"verdict": "denied", "by": decider.person, "reason": reason}
         actions.refuse(db, item.action_id or "", Reason(ReasonCode.APPROVAL_DENIED, f"denied: {reason}"), decision)
@@ -162,7 +162,6 @@ class Desk:
         self,
         db: Db,
         item: InboxItem,
-        action: dict[str, Any],
         decider: Decider,
         action_type: ActionType | None,
         agent: AgentSpec,

@@ -133,7 +133,10 @@ class TurnRoad:
         row = self._known(call)
         if row is None:
             self._loops.watch(call)
-            decision = await self._gate.refuse(self._run, call, ReasonCode.ARGUMENTS_INVALID, error)
+            version = self._source.current().agent(self._run.actor.agent)
+            listed = version is not None and action in version.spec.tools
+            code = ReasonCode.ARGUMENTS_INVALID if listed else ReasonCode.NOT_IN_SCOPE
+            decision = await self._gate.refuse(self._run, call, code, error)
             self._must_go_on(decision)
             return Performed(
                 ids.action_id(call.turn_id, key), ActionStatus.REFUSED, error=error, reasons=_reasons(decision)

@@ -283,7 +283,7 @@ def test_an_attempt_that_is_no_call_is_written_down(world: World) -> None:
         return await (await world.road(run)).invalid("m1.t1", "till.nonsense", "{not json", "there is no such tool")
 
     assert world.do(attempt()).status == "refused"
-    written_down(world, run, "arguments_invalid", "m1.t1")
+    written_down(world, run, "not_in_scope", "m1.t1")
     assert world.do(attempt()).replayed
 
 
