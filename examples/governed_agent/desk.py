@@ -18,6 +18,7 @@ from offline import model
 from shop import agent
 
 import remit
+from remit.errors import RemitError
 
 COMPANY = Path(os.environ.get("SHOP_COMPANY", Path(__file__).with_name("company")))
 ACTIONS = {"find_charge": "shop.charge", "refund": "shop.refund"}
@@ -50,7 +51,11 @@ def main() -> int:
         return 0
     if not given.customer and not given.session:
         parser.error("name a customer (ada or bert), or a session to go on with")
-    return asyncio.run(work(given.customer, given.session))
+    try:
+        return asyncio.run(work(given.customer, given.session))
+    except RemitError as error:
+        print(f"{error.message}\n  {error.advice}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":
