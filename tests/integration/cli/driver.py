@@ -49,7 +49,7 @@ class Remit:
         self.folder = folder
         self.environment = {"REMIT_PROJECT": str(folder), **environment}
 
-    def __call__(self, *arguments: str, code: int = 0, stdin: str = "", **environment: str) -> Said:
+    def __call__(self, *arguments: str, code: int | None = 0, stdin: str = "", **environment: str) -> Said:
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
         with (
             mock.patch.dict(os.environ, {**self.environment, **environment}),
@@ -64,7 +64,7 @@ class Remit:
             stream.flush()
             texts.append(stream.buffer.getvalue().decode("utf-8"))
         said = Said(int(exited.value.code or 0), *texts)
-        assert said.code == code, f"remit {' '.join(arguments)} exited {said.code}:\n{said.out}{said.err}"
+        assert code in {None, said.code}, f"remit {' '.join(arguments)} exited {said.code}:\n{said.out}{said.err}"
         assert "Traceback" not in said.err
         return said
 
@@ -111,3 +111,14 @@ def waiting(session):
 def actions(session, name):
     """The session's actions of one type."""
     return [a for a in session["actions"] if a["action"] == name]
+
+
+def at_rest(remit, session_id, seconds=20):
+    """The session as JSON, once nobody works on it."""
+    until = time.monotonic() + seconds
+    while True:
+        shown = remit("session", "show", session_id, "--json").json
+        if shown["status"] != "running":
+            return shown
+        assert time.monotonic() < until, shown
+        time.sleep(0.1)

@@ -1,21 +1,9 @@
 """Sessions, the inbox, decisions, undoing and the off switch over the command line, in the example company."""
 
 import json
-import time
 
 import pytest
-from tests.integration.cli.driver import actions, waiting
-
-
-def at_rest(remit, session_id, seconds=20):
-    """The session as JSON, once nobody works on it."""
-    until = time.monotonic() + seconds
-    while True:
-        shown = remit("session", "show", session_id, "--json").json
-        if shown["status"] != "running":
-            return shown
-        assert time.monotonic() < until, shown
-        time.sleep(0.1)
+from tests.integration.cli.driver import actions, at_rest, waiting
 
 
 def test_small_refund_is_paid_without_asking(acme, handle):

@@ -59,8 +59,7 @@ def records(
 
 
 def _by(row: dict[str, Any]) -> Any:
-    body = row["body"].get("body", row["body"])
-    return body.get("by") or body.get("principal")
+    return row["body"].get("by") or row["body"].get("principal")
 
 
 @audit.command("export")

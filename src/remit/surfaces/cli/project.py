@@ -174,6 +174,8 @@ def put_in_force(services: Services, project: Project, key: Path, person: str | 
     from remit.governance.signing import key_id, load_key, public_text  # noqa: PLC0415
     from remit.storage import bundles  # noqa: PLC0415
 
+    if person is not None:
+        common.must_be_local(services)
     keys, digest = services.deploy_keys, content_digest(project.files)  # makes the local key
     with services.sessions.transaction() as db:
         row = bundles.governance(db)
@@ -196,8 +198,6 @@ def put_in_force(services: Services, project: Project, key: Path, person: str | 
         else:
             return {**done, "deployed": False}
     by = f"person:{person}" if person is not None else f"key:{key_id(public_text(load_key(key)))}"
-    if person is not None:
-        common.must_be_local(services)
     with services.sessions.transaction() as db:
         _, version = sign_and_store(db, project, key, by, allowed=keys)
     return {**done, "version": version}
