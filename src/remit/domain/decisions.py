@@ -240,7 +240,20 @@ class Halted:
         return False
 
 
-Decision = Permit | Forbid | NeedsApproval | OverLimit | InFlight | Halted
+@dataclass(frozen=True, slots=True)
+class Unrepeated:
+    """An earlier clearance of this action was lost, and it may not be made again: nobody knows whether it happened."""
+
+    action_id: str
+    reasons: tuple[Reason, ...]
+    policy_ids: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Not let through."""
+        return False
+
+
+Decision = Permit | Forbid | NeedsApproval | OverLimit | InFlight | Halted | Unrepeated
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ class Intent:
     determining: str
     approved_roles: tuple[str, ...]
     duplicate_approved: bool
+    duplicate_known: bool
+    """True: it is judged as a second effect under its business key."""
     version: int
     """Of the governance snapshot that the decision was made on."""
     labels: tuple[str, ...]
@@ -117,6 +119,7 @@ class Admission:
         "stale",
         "approval_gone",
         "duplicate",
+        "unrepeated",
         "wait",
     ]
     attempt: int = 0
@@ -149,6 +152,8 @@ class Settlement:
     """Who is asked if it cost more than was reserved."""
     by: str | None = None
     """The person who reconciled it, if one did."""
+    attempt: int | None = None
+    """Number of the attempt that ended like this; None: the whole action did, whatever was attempted."""
     item: NewItem | None = None
     """For `unknown`: who is asked."""
     override: dict[str, Any] | None = None
@@ -158,7 +163,7 @@ class Settlement:
 class Settled:
     """The database's answer to a settlement."""
 
-    answer: Literal["settled", "already", "missing"]
+    answer: Literal["settled", "already", "superseded", "missing"]
     at: datetime | None
 
 

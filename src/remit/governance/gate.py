@@ -35,6 +35,7 @@ from remit.domain.decisions import (
     Permit,
     Reason,
     ReasonCode,
+    Unrepeated,
     Verdict,
 )
 from remit.domain.intents import Admission, BudgetDraw, Intent, LimiterDraw, NewItem, Settled, Settlement
@@ -171,6 +172,7 @@ class Gate:
             determining=verdict.determining_digest,
             approved_roles=judged.approved_roles,
             duplicate_approved=bool(request.duplicate_of) and bool(judged.approved_roles),
+            duplicate_known=bool(request.duplicate_of),
             version=governance.version,
             labels=tuple(sorted(run.labels)),
             adds=_labels_added(governance, call, action_type),
@@ -250,6 +252,8 @@ class Gate:
                 )
             case "halted":
                 return Halted(Reason(answer.code, f"{_HALTED[answer.code]} {answer.other}".strip()))
+            case "unrepeated":
+                return Unrepeated(intent.id, answer.reasons, intent.policy_ids)
             case "settled":
                 return Halted(Reason(ReasonCode.STALE_RUN, "another run has settled this action"))
             case _:
@@ -260,8 +264,14 @@ class Gate:
         """True if the gate minted this clearance."""
         return clearance._mint is _MINT  # noqa: SLF001 - the mint is the gate's own mark
 
-    async def settle(self, run: Run, call: Call, action_id: str, outcome: Outcome) -> Settled:
-        """Commit what became of a cleared action. Accepted under any epoch and any stop; never gives up."""
+    async def settle(
+        self, run: Run, call: Call, action_id: str, outcome: Outcome, *, attempt: int | None = None
+    ) -> Settled:
+        """Commit what became of a cleared action. Accepted under any epoch and any stop; never gives up.
+
+        `attempt` is the clearance that was used. Once another run holds a later one, only a success still counts:
+        the answer is then `superseded`.
+        """
         governance = self._source.current()
         action_type = governance.action_type(call.action)
         version = governance.agent(run.actor.agent)
@@ -284,6 +294,7 @@ class Gate:
                 item=items.reconciliation(governance, call, run.actor, action_type)
                 if outcome.status == "unknown"
                 else None,
+                attempt=attempt,
             )
         )
 

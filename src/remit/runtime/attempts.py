@@ -80,8 +80,8 @@ class Attempts:
         spec = self._source.current().project.settings.models.get(model, ModelSpec())
         return reserve(spec, input_bytes, output_limit)
 
-    async def execute(self, prepared: Prepared, request: Request, permit: Permit) -> Outcome:
-        """Execute a cleared call and say what came of it.
+    async def execute(self, prepared: Prepared, request: Request, permit: Permit) -> tuple[Outcome, int]:
+        """Execute a cleared call and say what came of it, and of which attempt.
 
         Where it was certainly not sent, or where sending it again cannot do it twice, it is tried up to three times,
         each time under a new clearance of the same action.
@@ -91,11 +91,11 @@ class Attempts:
             tried = await self._try(prepared, permit.clearance, request.run.actor.on_behalf_of)
             passing("call:after")
             if not tried.again or pause is None:
-                return tried.outcome
+                return tried.outcome, permit.clearance.attempt
             await asyncio.sleep(pause)
             decision = await self._gate.admit(replace(request, repeat=True, nonce=permit.nonce, park=True))
             if not isinstance(decision, Permit):
-                return tried.outcome
+                return tried.outcome, permit.clearance.attempt
             permit = decision
         raise AssertionError("the last try returns")
 

@@ -269,7 +269,7 @@ class TurnRoad:
         """What an earlier run did is not known and it may not be done again: its owner is asked, but for a read."""
         row = self._rows[prepared.call.key]
         action_type = self._source.current().action_type(prepared.call.action)
-        reads = action_type is not None and action_type.effect is Effect.READ
+        reads = prepared.call.mode == "tool" and action_type is not None and action_type.effect is Effect.READ
         why = "; ".join(r.text for r in decision.reasons)
         outcome = Outcome("failed" if reads else "unknown", error=f"it was under way and may not be made again: {why}")
         return await self._settle(prepared, row.id, outcome, row.attempt)

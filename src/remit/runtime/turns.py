@@ -9,11 +9,12 @@ from typing import Any
 
 import psycopg
 
+from remit.domain import ids
 from remit.domain.agents import AgentVersion
 from remit.domain.decisions import ActionStatus
 from remit.domain.sessions import TurnStatus
 from remit.domain.templates import filled
-from remit.errors import ConfigurationError, DatabaseUnavailable, RemitError
+from remit.errors import ConfigurationError, Conflict, DatabaseUnavailable, RemitError
 from remit.governance.deployments import Deployments
 from remit.governance.gate import Gate
 from remit.runtime.attempts import Attempts
@@ -148,6 +149,8 @@ class TurnRunner:
         """Take an action back by the call that its type declares."""
         with connect(self._url) as db:
             action = actions.get(db, opened.given["undo"])
+        if action["undone_by"] not in {None, ids.action_id(opened.owned.turn_id, "1")}:
+            raise Conflict(f"action {action['id']} is undone already")
         action_type = self._deployments.current().action_type(action["action"])
         undo = action_type.undo if action_type is not None else None
         if undo is None:
@@ -157,8 +160,9 @@ class TurnRunner:
         if done.status is not ActionStatus.SUCCEEDED:
             why = done.error or "; ".join(r.text for r in done.reasons)
             raise ConfigurationError(f"{action['id']} was not undone: {why}", advice="Mend it in the other system.")
-        with connect(self._url) as db:
-            actions.mark_undone(db, action["id"], done.action_id, self._author(db, opened.owned))
+        if action["undone_by"] is None:
+            with connect(self._url) as db:
+                actions.mark_undone(db, action["id"], done.action_id, self._author(db, opened.owned))
         return {"undone": action["id"], "by": done.action_id, "result": done.result}
 
     # -- rows ----------------------------------------------------------------------------------------------------

@@ -170,6 +170,7 @@ def intent_json(i: Intent) -> dict[str, Any]:
         "determining": i.determining,
         "approved_roles": i.approved_roles,
         "duplicate_approved": i.duplicate_approved,
+        "duplicate_known": i.duplicate_known,
         "version": i.version,
         "labels": i.labels,
         "adds": i.adds,
@@ -217,6 +218,7 @@ def settlement_json(s: Settlement) -> dict[str, Any]:
         "notice": safe_text(s.notice, 1_000),
         "owners": s.owners,
         "by": s.by,
+        "attempt": s.attempt,
         "item": safe_json({**asdict(s.item), "escalate_at": None, "expires_at": None}) if s.item else None,
         "override": safe_json(s.override),
     }
@@ -231,6 +233,7 @@ def _without_contents(s: Settlement) -> Settlement:
         usd=s.usd,
         input_tokens=s.input_tokens,
         output_tokens=s.output_tokens,
+        attempt=s.attempt,
     )
 
 

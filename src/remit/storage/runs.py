@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from remit.domain.records import Tag
@@ -180,6 +180,8 @@ def end_run(
     ).fetchone()
     if session is None or session["epoch"] != owned.epoch:
         return False
+    if waiting_for == "reconciliation" and not _unknown(db, owned.turn_id):
+        resume_at = datetime.now(UTC)  # the answer came while this run was ending
     digest = None
     if status is TurnStatus.FINISHED:
         digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
@@ -223,6 +225,13 @@ def end_run(
             output=digest,
         )
     return True
+
+
+def _unknown(db: Db, turn_id: str) -> bool:
+    """True if the outcome of any action of a turn is unknown; locks the turn, as late answers do."""
+    db.execute("select 1 from remit.turns where id = %s for update", (turn_id,))
+    row = db.execute("select 1 from remit.actions where turn_id = %s and status = 'unknown' limit 1", (turn_id,))
+    return row.fetchone() is not None
 
 
 def _settle_session(db: Db, session_id: str, now: SessionStatus, reason: str) -> None:

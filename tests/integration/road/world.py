@@ -262,10 +262,17 @@ class Till:
 class World:
     """A process that acts."""
 
-    def __init__(self, url: str, *, clearance: timedelta = timedelta(seconds=5), **changed: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clearance: timedelta = timedelta(seconds=5),
+        snapshots: Snapshots | None = None,
+        **changed: str,
+    ) -> None:
         self.url = url
         self.runner = asyncio.Runner()
-        self.snapshots = Snapshots(url, project(**changed))
+        self.snapshots = snapshots or Snapshots(url, project(**changed))
         self.executor = ids.new_id("exe")
         self.ledger = Ledger(url, self.executor)
         self.changed_tools: set[str] = set()
@@ -381,6 +388,11 @@ class World:
         item_id = item if isinstance(item, str) else item.id
         with self.db.transaction():
             return getattr(self.desk(), verb)(self.db, item_id, Decider(person), more.pop("reason", "said so"), **more)
+
+    def answer(self, item: InboxItem, person: str, value: Any) -> InboxItem:
+        """Answer an item that is no approval."""
+        with self.db.transaction():
+            return self.desk().answer(self.db, item.id, Decider(person), value, "looked")
 
     def items(self, run: Run, *, kind: str | None = None, status: str | None = "open") -> list[InboxItem]:
         """Inbox items of the run's session."""

@@ -199,6 +199,10 @@ begin
                 end if;
             end if;
             v_repeat := true;
+            if it ->> 'verdict' <> 'permit' then
+                -- It may have happened: that it may not be made again says nothing of that, so the row stays as it is.
+                return jsonb_build_object('answer', 'unrepeated', 'reasons', v_reasons);
+            end if;
         elsif a.status not in ('waiting', 'limited') then
             return jsonb_build_object('answer', 'settled');
         end if;
@@ -207,15 +211,17 @@ begin
 
     v_status := case it ->> 'verdict' when 'permit' then 'cleared' when 'forbid' then 'refused'
                                      when 'note' then 'succeeded' else 'waiting' end;
+    -- A second effect under the same business key is asked for, not done; once, with whatever else is asked for.
+    if it ->> 'business_key' is not null and not v_repeat and v_status in ('cleared', 'waiting')
+       and not (case v_status when 'cleared' then it ->> 'duplicate_approved' else it ->> 'duplicate_known' end)::boolean
+       and exists (
+        select 1 from remit.actions b where b.business_key = it ->> 'business_key' and b.id <> it ->> 'id'
+          and b.undone_by is null and b.status in ('cleared', 'succeeded', 'unknown')) then
+        return jsonb_build_object('answer', 'duplicate', 'other', (
+            select b.id from remit.actions b where b.business_key = it ->> 'business_key' and b.id <> it ->> 'id'
+              and b.undone_by is null and b.status in ('cleared', 'succeeded', 'unknown') order by b.id limit 1));
+    end if;
     if v_status = 'cleared' then
-        -- A second effect under the same business key is asked for, not done.
-        if it ->> 'business_key' is not null and not (it ->> 'duplicate_approved')::boolean and exists (
-            select 1 from remit.actions b where b.business_key = it ->> 'business_key' and b.id <> it ->> 'id'
-              and b.undone_by is null and b.status in ('cleared', 'succeeded', 'unknown')) then
-            return jsonb_build_object('answer', 'duplicate', 'other', (
-                select b.id from remit.actions b where b.business_key = it ->> 'business_key' and b.id <> it ->> 'id'
-                  and b.undone_by is null and b.status in ('cleared', 'succeeded', 'unknown') order by b.id limit 1));
-        end if;
         -- An approval is used once, by the action it is bound to, when that is cleared.
         if jsonb_array_length(it -> 'approved_roles') > 0 then
             if (select count(distinct person) from remit.approvals p
@@ -345,7 +351,7 @@ begin
         s.id, it ->> 'turn_id', it ->> 'id',
         -- Contents and plumbing stay out of the record.
         (it - '{budgets,limits,item,labels,adds,why,delivered,park,repeat,deadline_ms,timeout_ms,nonce,reasons,id}'::text[]
-            - '{turn_id,session_id,duplicate_approved,provider_call_id,consulted,version,asker_digest,reserve_usd,reserve_tokens}'::text[])
+            - '{turn_id,session_id,duplicate_approved,duplicate_known,provider_call_id,consulted,version,asker_digest,reserve_usd,reserve_tokens}'::text[])
         || jsonb_build_object('status', v_status, 'reasons', v_reasons, 'attempt', v_attempt, 'executor', p_executor,
             'item_id', v_item,
             'reserved', (select coalesce(jsonb_agg(r - '{usd_limit,tokens_limit,calls_limit}'::text[]), '[]')
@@ -377,6 +383,7 @@ declare
     v_usd bigint := (it ->> 'usd')::bigint;
     v_tokens bigint := (it ->> 'input_tokens')::bigint + (it ->> 'output_tokens')::bigint;
     v_overrun text[];
+    v_item text;
     v_at timestamptz := clock_timestamp();
 begin
     select * into a from remit.actions where id = it ->> 'id' for update;
@@ -385,6 +392,10 @@ begin
     end if;
     if a.status not in ('cleared', 'unknown') or (a.status = 'unknown' and v_status = 'unknown') then
         return jsonb_build_object('answer', 'already', 'at', a.settled_at);
+    end if;
+    -- That an earlier attempt was not sent, or not answered, says nothing once a later one is on its way.
+    if v_status in ('failed', 'unknown') and (it ->> 'attempt')::integer < a.attempt then
+        return jsonb_build_object('answer', 'superseded', 'at', v_at);
     end if;
     if v_status <> 'unknown' then
         perform remit.put_payload('pay_' || substr(a.id, 5) || 'r', a.session_id, 'result', p_salt, p_body);
@@ -395,6 +406,18 @@ begin
     where id = a.id;
     if a.status = 'cleared' then
         delete from remit.live_calls where action_id = a.id;
+    end if;
+    if a.status = 'unknown' and it ->> 'by' is null then
+        -- The answer has come after all, so nobody needs to be asked; the turn goes on by its timer.
+        perform 1 from remit.turns where id = a.turn_id for update;
+        update remit.inbox_items set status = 'withdrawn', decided_at = v_at
+        where dedup_key = 'unknown:' || a.id and status = 'open' returning id into v_item;
+        if v_item is not null then
+            perform remit.append_record('runtime:item:withdrawn', a.session_id, a.turn_id, a.id,
+                jsonb_build_object('item', v_item, 'why', 'the outcome became known'));
+        end if;
+        update remit.turns set resume_at = v_at
+        where id = a.turn_id and status = 'waiting' and waiting_for = 'reconciliation';
     end if;
     -- An unknown outcome keeps its whole reservation until somebody knows.
     if v_status <> 'unknown' and jsonb_array_length(a.reservations) > 0 then
