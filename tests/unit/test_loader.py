@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,6 +50,13 @@ def one(files: dict[str, bytes]) -> Problem:
     found = problems(files)
     assert len(found) == 1, "\n".join(map(str, found))
     return found[0]
+
+
+def test_an_action_type_has_its_connections_timeout_unless_it_names_one():
+    assert parse_project(project()).actions["notes.write"].timeout == timedelta(seconds=15)
+    loaded = parse_project(edited("actions.yaml", "notes.write:", "notes.write:\n    timeout: 20s")).actions
+    assert loaded["notes.write"].timeout == timedelta(seconds=20)
+    assert loaded["notes.list"].timeout == timedelta(seconds=15)
 
 
 def test_the_template_loads():

@@ -20,8 +20,9 @@ from remit.config.json_source import read_json
 from remit.config.source import Source, SourceError
 from remit.config.toml_source import read_toml
 from remit.config.yaml_source import read_yaml
+from remit.domain.actions import ActionType
 from remit.domain.agents import AgentSpec, AgentVersion
-from remit.domain.connections import ToolPins
+from remit.domain.connections import Connection, ToolPins
 from remit.domain.directory import Directory
 from remit.domain.project import Project, ProjectSection, RemitToml
 from remit.errors import Problem
@@ -95,12 +96,14 @@ class _Loader:
     def load(self) -> Loaded:
         """Read every file and put the project together."""
         unnamed = RemitToml(project=ProjectSection(name="unnamed"))
+        connections = (self._model(names.CONNECTIONS, ConnectionsFile) or ConnectionsFile()).connections
+        actions = (self._model(names.ACTIONS, ActionsFile) or ActionsFile()).actions
         project = Project(
             settings=self._model(names.SETTINGS, RemitToml, needed="make one with `remit init`") or unnamed,
             directory=self._model(names.DIRECTORY, Directory, needed="list the people and workspaces in it")
             or Directory(),
-            connections=(self._model(names.CONNECTIONS, ConnectionsFile) or ConnectionsFile()).connections,
-            actions=(self._model(names.ACTIONS, ActionsFile) or ActionsFile()).actions,
+            connections=connections,
+            actions={name: _timed(action, connections.get(name.partition(".")[0])) for name, action in actions.items()},
             workflows=(self._model(names.WORKFLOWS, WorkflowsFile) or WorkflowsFile()).workflows,
             agents=dict(self._agents()),
             policies=dict(self._policies()),
@@ -252,3 +255,10 @@ def _text(file: str, content: bytes) -> str | Problem:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
         return Problem(file, line, column, "this is not UTF-8 text", "save the file in the encoding UTF-8")
+
+
+def _timed(action: ActionType, connection: Connection | None) -> ActionType:
+    """An action type that names no timeout has its connection's."""
+    if connection is None or "timeout" in action.model_fields_set:
+        return action
+    return action.model_copy(update={"timeout": connection.timeout})

@@ -213,8 +213,8 @@ class ActionType(Declared):
     """Most of it under way at once, over all workers; null is no limit."""
     cost_usd: Amount = Decimal(0)
     """What one call costs, in USD; 0 where the vendor charges nothing per call."""
-    timeout: Duration = timedelta(seconds=30)
-    """Longest wait for one call; afterwards its outcome is unknown."""
+    timeout: Duration = timedelta(seconds=10)
+    """Longest wait for one call, afterwards its outcome is unknown; where it is not given, the connection's."""
     redact: tuple[str, ...] = ()
     """Dotted paths in arguments and result that exports and lists leave out."""
     current: CurrentState | None = None
