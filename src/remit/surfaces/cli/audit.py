@@ -34,7 +34,7 @@ def audit() -> None:
 @click.option("--action", "action_id", metavar="ID", help="Only this action's.")
 @click.option("--tag", help="Only this tag, or with a colon at the end all that begin so: `person:`.")
 @click.option("--before", type=click.IntRange(min=1), help="The page before this record's number.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Most records.")
 @common.json_option
 @common.project_option
 def records(

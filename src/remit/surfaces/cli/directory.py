@@ -39,7 +39,7 @@ def people(as_json: bool, folder: Path) -> None:
 
 @click.command("budgets")
 @click.option("--prefix", default="", help="Only those whose id begins so: `agent:refund-desk`, `session:`, `cap:`.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Most budgets.")
 @common.json_option
 @common.project_option
 def budgets(prefix: str, limit: int, as_json: bool, folder: Path) -> None:

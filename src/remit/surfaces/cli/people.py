@@ -21,7 +21,9 @@ def commands() -> dict[str, click.Command]:
 @click.argument("item_id", required=False)
 @click.option("--all", "everything", is_flag=True, help="Decided and expired items too.")
 @click.option("--person", "mine", metavar="PERSON", help="Only what this person may answer, and what they were told.")
-@click.option("--kind", type=click.Choice(["approval", "question", "reconciliation", "attention"]))
+@click.option(
+    "--kind", type=click.Choice(["approval", "question", "reconciliation", "attention"]), help="Only this kind."
+)
 @common.json_option
 @common.project_option
 def inbox_(
@@ -124,7 +126,7 @@ _HOW = {
 @click.argument("item_id")
 @click.argument("verdict", type=click.Choice(["approve", "edit", "deny"]))
 @common.reason_option
-@click.option("--input", "edited", help="For edit: the arguments as you want them; JSON, @FILE or -.")
+@click.option("--input", "edited", metavar="JSON", help="For edit: the arguments as you want them; JSON, @FILE or -.")
 @common.as_option
 @common.json_option
 @common.project_option

@@ -71,11 +71,17 @@ def explain(action_id: str, as_json: bool, folder: Path) -> None:
 @policy.command("test")
 @click.argument("agent")
 @click.argument("action")
-@click.option("--input", "given", default="{}", help="The arguments: JSON, @FILE, or - for standard input.")
+@click.option(
+    "--input", "given", default="{}", metavar="JSON", help="The arguments: JSON, @FILE, or - for standard input."
+)
 @click.option("--label", "labels", multiple=True, type=click.Choice(["untrusted", "private"]), help="Touched so far.")
 @click.option("--approved", multiple=True, metavar="ROLE", help="Suppose that this role has approved.")
 @click.option("--person", metavar="PERSON", help="For an assisted agent: the person it acts through.")
-@click.option("--autonomy", type=click.Choice(["observe", "propose", "supervised", "autonomous"]))
+@click.option(
+    "--autonomy",
+    type=click.Choice(["observe", "propose", "supervised", "autonomous"]),
+    help="Suppose this level instead of the agent's own.",
+)
 @common.json_option
 @common.project_option
 def test(

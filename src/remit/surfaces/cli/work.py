@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common
+from remit.surfaces.cli import common, shapes
 
 
 def commands() -> dict[str, click.Command]:
@@ -19,7 +19,7 @@ def commands() -> dict[str, click.Command]:
 
 @click.command("start")
 @click.argument("agent")
-@click.option("--input", "given", default="{}", help="JSON, @FILE, or - for standard input.")
+@click.option("--input", "given", default="{}", metavar="JSON", help="JSON, @FILE, or - for standard input.")
 @click.option("--request-id", help="Your own id of the request, such as a ticket number.")
 @click.option("--title", default="", help="A few words for lists.")
 @click.option("--wait", is_flag=True, help="Wait until the session waits for somebody or has ended.")
@@ -95,7 +95,7 @@ def _wait(services: Any, session_id: str, timeout: float) -> dict[str, Any]:
 )
 @click.option("--agent", help="Only this agent's.")
 @click.option("--before", help="The page before this session's id.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most sessions.")
 @common.json_option
 @common.project_option
 def sessions_(
@@ -184,16 +184,6 @@ _mover("resume", "Take a paused session up again.")
 _mover("cancel", "End a session for good.")
 
 
-def _summary(found: Any) -> dict[str, Any]:
-    return {
-        name: getattr(found, name)
-        for name in (
-            "id", "status", "agent", "agent_version", "workspace", "workflow", "principal", "on_behalf_of", "trigger",
-            "request_id", "title", "simulated", "labels", "created_at", "updated_at", "reason",
-        )
-    }  # fmt: skip
-
-
 def describe(db: Any, session_id: str) -> dict[str, Any]:
     """A session in the shape of `remit session show --json`."""
     from remit.storage import actions, inbox, sessions  # noqa: PLC0415
@@ -202,40 +192,26 @@ def describe(db: Any, session_id: str) -> dict[str, Any]:
     made = actions.of_session(db, session_id)
     return {
         **_summary(found),
-        "turns": [
-            {
-                name: turn[name]
-                for name in (
-                    "id", "agent", "agent_version", "kind", "author", "status", "waiting_for", "run", "input", "output",
-                    "error", "created_at", "started_at", "finished_at",
-                )
-            }
-            for turn in sessions.turns(db, session_id)
-        ],
-        "actions": [action(a) for a in made],
+        "turns": [{name: turn[name] for name in shapes.TURN} for turn in sessions.turns(db, session_id)],
+        "actions": [action(row) for row in made],
         "items": [item(i) for i in inbox.listing(db, status=None, session_id=session_id)],
         "usd": common.usd(sum(a["usd_micros"] for a in made)),
         "tokens": sum(a["input_tokens"] + a["output_tokens"] for a in made),
-    }  # fmt: skip
+    }
+
+
+def _summary(found: Any) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in shapes.SESSION}
 
 
 def action(row: dict[str, Any]) -> dict[str, Any]:
     """An action in the shape of the reference."""
-    names = (
-        "id", "turn_id", "key", "mode", "action", "agent", "agent_version", "on_behalf_of", "status", "reasons",
-        "policy_ids", "policy_version", "roles", "args", "asked_args", "result", "error", "attempt", "why", "item_id",
-        "override", "undone_by", "input_tokens", "output_tokens", "created_at", "cleared_at", "settled_at",
-    )  # fmt: skip
-    return {**{name: row[name] for name in names}, "usd": common.usd(row["usd_micros"])}
+    return {name: common.usd(row["usd_micros"]) if name == "usd" else row[name] for name in shapes.ACTION}
 
 
 def item(found: Any) -> dict[str, Any]:
     """An inbox item in the shape of the reference."""
-    names = (
-        "id", "kind", "status", "session_id", "turn_id", "action_id", "workspace", "summary", "roles", "assignees",
-        "created_at", "escalate_at", "expires_at", "escalations", "detail", "decision",
-    )  # fmt: skip
-    return {name: getattr(found, name) for name in names}
+    return {name: getattr(found, name) for name in shapes.ITEM}
 
 
 def _print_session(shown: dict[str, Any]) -> None:
