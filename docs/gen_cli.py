@@ -15,7 +15,7 @@ INTRODUCTION = """\
 Commands work on the project in the folder where they are called, or in the one given by `--project DIR` or in
 `REMIT_PROJECT`. Every command that reads takes `--json`. Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Errors
 go to standard error and say what to do next. Names, options, exit codes and JSON shapes are a contract: scripts may
-rely on them."""
+rely on them. `remit --version` prints the version, and every command's `--help` what stands here."""
 
 WHO = """\
 In local development (`development = true` on the embedded database) `--as PERSON` or `REMIT_AS_PERSON` names who acts,

@@ -1,19 +1,14 @@
-"""The command line's own words: every command has help, is quick to give it, and stands in the reference."""
+"""The command line's own words: every command and option has help, and is quick to give it."""
 
-import importlib.util
-import json
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import click
 import pytest
 
 from remit.surfaces.cli.main import COMMANDS, cli
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-HEAVY = {"pydantic", "psycopg", "dbos", "rich", "cedarpy", "pydantic_ai", "sqlalchemy", "asyncio", "cryptography"}
 WRITES = {"init", "deploy", "up", "worker", "session message", "session pause", "session resume", "session cancel"}
 PLAIN = {"agents diff", "agents suspend", "agents resume", "policy schema", "audit export"}
 
@@ -55,19 +50,6 @@ def test_list_of_commands_is_their_own_first_line():
     assert cli.get_command(context, "frobnicate") is None
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["decide", "--help"], ["audit", "verify", "--help"]])
-def test_help_imports_nothing_heavy(arguments):
-    code = (
-        "import sys, json, contextlib, io\n"
-        "from remit.surfaces.cli.main import main\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        f"    main({arguments!r})\n"
-        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert HEAVY.isdisjoint(json.loads(done.stdout))
-
-
 def test_help_takes_less_than_three_tenths_of_a_second():
     """Of the processor's time, so that a busy machine does not fail it; the best of three."""
 
@@ -81,15 +63,3 @@ def test_help_takes_less_than_three_tenths_of_a_second():
         subprocess.run([sys.executable, "-m", "remit", "--help"], capture_output=True, check=True)
         times.append(spent() - before)
     assert min(times) < 0.3
-
-
-def test_reference_is_what_the_commands_say(monkeypatch):
-    monkeypatch.syspath_prepend(str(DOCS))
-    spec = importlib.util.spec_from_file_location("gen_cli", DOCS / "gen_cli.py")
-    gen_cli = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(gen_cli)
-    text = gen_cli.render()
-    assert text == gen_cli.render()
-    for path, _ in all_commands():
-        assert f"# `remit {path}`" in text
-    assert (DOCS / "reference" / "cli.md").read_text("utf-8") == text

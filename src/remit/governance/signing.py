@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,15 +66,14 @@ def ensure_key(path: Path) -> str:
     Several processes may do this at once: the file appears with its whole content, and all of them find the same key.
     """
     if not path.exists():
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
-            generate_key(fresh)
-            with contextlib.suppress(FileExistsError):
-                os.link(fresh, path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".key", dir=path.parent) as folder:
+                generate_key(Path(folder) / "new")
+                with contextlib.suppress(FileExistsError):
+                    os.link(Path(folder) / "new", path)
         except OSError as error:
             raise ConfigurationError(f"the key cannot be written to {path}: {error.strerror}") from None
-        finally:
-            fresh.unlink(missing_ok=True)
     return public_text(load_key(path))
 
 

@@ -192,6 +192,7 @@ def test_message_begins_a_new_turn(acme, handle):
         (("decide", "itm_0", "approve", "--reason", "x"), "there is no inbox item itm_0"),
         (("undo", "act_0", "--reason", "x"), "there is no action act_0"),
         (("undo", "ses_0", "--reason", "x"), "there is no session ses_0"),
+        (("session", "show", "\udcff"), "what was given is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_done_says_why(acme, arguments, said):
@@ -200,7 +201,7 @@ def test_what_cannot_be_done_says_why(acme, arguments, said):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("frobnicate",), ("start",), ("decide", "itm_0", "maybe", "--reason", "x"), ("sessions", "--status", "odd")],
+    [("frobnicate",), ("start",), ("decide", "itm_0", "maybe", "--reason", "x"), ("undo", "act_0", "--reason", " ")],
 )
 def test_wrong_usage_exits_2(acme, arguments):
     assert "Error: " in acme.refused(*arguments, code=2)

@@ -74,7 +74,13 @@ def as_option(function: F) -> F:
 
 def reason_option(function: F) -> F:
     """`--reason TEXT`: kept with the decision."""
-    return click.option("--reason", required=True, help="Why; kept with the decision.")(function)
+    return click.option("--reason", required=True, callback=_said, help="Why; kept with the decision.")(function)
+
+
+def _said(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("say why")
+    return value
 
 
 @contextmanager

@@ -96,6 +96,10 @@ def _explain(error: Exception) -> int:
         click.echo(f"remit: {clean(error.message)}", err=True)
         click.echo(f"  {clean(error.advice)}", err=True)
         return 1
+    if isinstance(error, UnicodeEncodeError):
+        click.echo("remit: what was given is not UTF-8 text", err=True)
+        click.echo("  Look at the bytes of the command's arguments.", err=True)
+        return 1
     if os.environ.get("REMIT_TRACEBACK"):
         raise error
     click.echo(f"remit: unexpected {type(error).__name__}: {clean(str(error))}", err=True)

@@ -45,7 +45,7 @@ TURN = {
 ACTION = {
     "id": "Id of the action: `act_…`; also its idempotency key.",
     "turn_id": "The turn that asked for it.",
-    "key": "Its place in the turn: `7` a program's seventh call, `m3` its third model request, `m3.t1` a tool call of that.",
+    "key": "Its place in the turn: `7` a program's seventh call, `m3` the third model request, `m3.t1` its first call.",
     "mode": "`tool`, `model`, `ask` (a question to a person) or `note` (a value kept).",
     "action": "The action type, such as `payments.refund`.",
     "agent": "The agent that asked.",
