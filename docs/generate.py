@@ -11,6 +11,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
+import gen_cli  # noqa: E402
 from gen_errors import errors_reference  # noqa: E402
 from gen_files import files_reference  # noqa: E402
 from gen_settings import settings_reference  # noqa: E402
@@ -25,6 +26,7 @@ def pages() -> dict[str, str]:
     """Path below docs/reference to text."""
     return {
         "audit.md": audit_reference(),
+        "cli.md": gen_cli.render(),
         "errors.md": errors_reference(),
         "project-files.md": files_reference(),
         "settings.md": settings_reference(),

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from remit.domain import canonical
 from remit.domain.decisions import ActionStatus, Reason
-from remit.domain.intents import Admission, Intent, LedgerRow, Settled, Settlement
+from remit.domain.intents import Admission, BudgetDraw, Intent, LedgerRow, Settled, Settlement
 from remit.errors import DatabaseUnavailable
 from remit.storage.database import Channel, safe_json, safe_text
 from remit.storage.group_commit import GroupCommit
@@ -176,18 +176,7 @@ def intent_json(i: Intent) -> dict[str, Any]:
         "adds": i.adds,
         "reserve_usd": i.reserve_usd,
         "reserve_tokens": i.reserve_tokens,
-        "budgets": [
-            {
-                "id": b.id,
-                "usd": b.usd,
-                "tokens": b.tokens,
-                "calls": b.calls,
-                "usd_limit": b.usd_limit,
-                "tokens_limit": b.tokens_limit,
-                "calls_limit": b.calls_limit,
-            }
-            for b in i.budgets
-        ],
+        "budgets": [_draw(b) for b in i.budgets],
         "limits": [
             {"key": x.key, "per_second": x.per_second, "burst": x.burst, "concurrency": x.concurrency} for x in i.limits
         ],
@@ -202,6 +191,18 @@ def intent_json(i: Intent) -> dict[str, Any]:
         "provider_call_id": safe_text(i.provider_call_id, 200) if i.provider_call_id else None,
         "why": safe_text(i.why, 2_000),
         "item": item,
+    }
+
+
+def _draw(b: BudgetDraw) -> dict[str, Any]:
+    return {
+        "id": b.id,
+        "usd": b.usd,
+        "tokens": b.tokens,
+        "calls": b.calls,
+        "usd_limit": b.usd_limit,
+        "tokens_limit": b.tokens_limit,
+        "calls_limit": b.calls_limit,
     }
 
 

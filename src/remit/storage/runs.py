@@ -110,6 +110,7 @@ with mine as (
     where w.workflow_uuid = %(workflow)s and w.status = 'PENDING' and w.executor_id = %(executor)s
       and e.id = %(executor)s and e.expires_at > clock_timestamp()
       and t.id = %(turn)s and t.kind <> 'external' and s.id = t.session_id
+      and w.workflow_uuid = t.id || ':' || t.run
       and not exists (
           select 1 from remit.turns o, remit.executors x
           where o.id = s.running_turn and o.id <> t.id and o.status = 'running' and x.id = s.executor
@@ -129,9 +130,10 @@ with mine as (
 def begin_run(db: Db, *, workflow_id: str, turn_id: str, executor: str) -> OwnedRun | None:
     """Take the next epoch, in the transaction that proves ownership; None if this run is not the owner.
 
-    The proof: the engine's row is pending with this executor, this executor's lease is live, and no other turn of the
-    session is at work on a live executor; a run that comes too early is asked for again. The turn's failure count is
-    raised now and reset when the run ends, so that a run that kills its worker has been counted.
+    The proof: the engine's row is pending with this executor, this executor's lease is live, no newer run was asked
+    for, and no other turn of the session is at work on a live executor; a run that comes too early is asked for again.
+    The turn's failure count is raised now and reset when the run ends, so that a run that kills its worker has been
+    counted, and one that only gives way to a newer run has not.
     """
     row = db.execute(
         _OWN, {"workflow": workflow_id, "turn": turn_id, "executor": executor, "run": 0, "statuses": ["running"]}
@@ -157,6 +159,19 @@ def begin_external_run(db: Db, *, turn_id: str, executor: str) -> OwnedRun | Non
 
 def _owned(row: dict[str, Any]) -> OwnedRun:
     return OwnedRun(**{**row, "labels": frozenset(row["labels"])})
+
+
+_END = """
+update remit.turns set
+    status = case when %(status)s = 'waiting' and run > %(run)s and kind <> 'external' then 'queued'
+                  else %(status)s end,
+    waiting_for = case when %(status)s = 'waiting' and run > %(run)s and kind = 'external' then 'owner'
+                       else %(waiting_for)s end,
+    resume_at = %(resume_at)s, failures = 0, error = %(error)s,
+    output = case when %(status)s = 'finished' then %(output)s end,
+    finished_at = case when %(settled)s then clock_timestamp() end
+where id = %(turn)s and status not in ('cancelled')
+"""
 
 
 def end_run(
@@ -187,15 +202,7 @@ def end_run(
         digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
     settled = status is not TurnStatus.WAITING
     db.execute(
-        """update remit.turns set
-               status = case when %(status)s = 'waiting' and run > %(run)s and kind <> 'external' then 'queued'
-                             else %(status)s end,
-               waiting_for = case when %(status)s = 'waiting' and run > %(run)s and kind = 'external' then 'owner'
-                                  else %(waiting_for)s end,
-               resume_at = %(resume_at)s, failures = 0, error = %(error)s,
-               output = case when %(status)s = 'finished' then %(output)s end,
-               finished_at = case when %(settled)s then clock_timestamp() end
-           where id = %(turn)s and status not in ('cancelled')""",
+        _END,
         {
             "status": status.value,
             "run": run,
