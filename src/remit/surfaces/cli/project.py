@@ -39,7 +39,7 @@ def init(folder: Path, person: str | None, name: str | None) -> None:
         f"\nNext:\n{go}"
         "  remit check                                             what Remit says of it\n"
         "  remit up                                                database and worker; leave it running\n"
-        '  remit start hello --input \'{"name": "you"}\' --wait     in another terminal\n'
+        '  remit start hello --input \'{"text": "hello"}\' --wait   in another terminal\n'
         "\nREADME.md there says what each file is."
     )
 
