@@ -137,7 +137,7 @@ async def pay(session, ticket, charge, wanted):
     try:
         return await session.call("payments.refund", **call, reason=f"Ticket {ticket['ticket_id']}", reason_=why)
     except session.Refused as refused:
-        raise Declined(refused.reasons[0]["code"], "refused") from None
+        raise Declined(refused.reasons[-1]["code"], "refused") from None
     except (session.Failed, session.Unknown):
         raise Declined("refund_not_made") from None
 

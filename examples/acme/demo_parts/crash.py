@@ -1,0 +1,94 @@
+"""Kills the worker at the worst moment: the money is paid, and Remit has not heard of it yet."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+from typing import Any
+
+from demo_parts.cases import Case, Desk, describe
+from demo_parts.screen import PlainScreen
+from demo_parts.workers import Workers
+from remit.bootstrap import Services
+from remit.storage import actions
+
+_AFTER = 5  # refunds
+_SILENCE = 0.3  # seconds without an answer, so that it is not just slow
+_GIVE_UP = 8.0
+
+
+class Crash:
+    """Makes the payments server pay once without ever answering, and kills the worker that waits for the answer."""
+
+    def __init__(self, services: Services, desk: Desk, workers: Workers, screen: PlainScreen) -> None:
+        self.done = False
+        self.in_flight: list[dict[str, Any]] = []
+        """What was cleared and not settled when the worker died."""
+        self._services = services
+        self._desk = desk
+        self._workers = workers
+        self._screen = screen
+        self._data = services.folder / ".remit" / "connections" / "payments"
+        self._asked: float | None = None
+        self._seen: dict[str, float] = {}
+
+    def step(self) -> None:
+        """Do what is due."""
+        if self.done:
+            return
+        refunded = [c for c in self._desk.done if c.refunds()]
+        idle = all(c.status not in {"new", "running"} for c in self._desk.cases)
+        if self._asked is None and (len(refunded) >= _AFTER or idle):
+            rule = {"tool": "refund", "fault": "hang_after_work", "times": 1}
+            (self._data / "faults.json").write_text(json.dumps({"rules": [rule]}), "utf-8")
+            self._asked = time.monotonic()
+        if self._asked is None:
+            return
+        if self._paid_in_silence() or idle or time.monotonic() - self._asked > _GIVE_UP:
+            self._kill()
+
+    def _paid_in_silence(self) -> bool:
+        """True if the books hold a refund that the ledger still has as sent and unanswered."""
+        with closing(sqlite3.connect(f"file:{self._data / 'payments.sqlite'}?mode=ro", uri=True)) as db:
+            keys = [key for (key,) in db.execute("select key from refunds where not seeded order by number")]
+        with self._services.sessions.transaction() as db:
+            # The idempotency key that the server was given is the action's id.
+            silent = [key for key in keys if actions.get(db, key)["status"] == "cleared"]
+        now = time.monotonic()
+        self._seen = {key: self._seen.get(key, now) for key in silent}
+        return any(now - since > _SILENCE for since in self._seen.values())
+
+    def _kill(self) -> None:
+        self.done = True
+        killed = self._workers.kill()
+        self.in_flight = self._unsettled()
+        self._screen.line("crash", "", f"worker {killed} was killed with signal 9 while it waited for an answer")
+        for entry in self.in_flight:
+            self._screen.line("crash", entry["ticket"], f"in flight: {entry['what']}; nobody here knows if it happened")
+        (self._data / "faults.json").unlink(missing_ok=True)
+        started = self._workers.start()
+        self._screen.line("recovery", "", f"worker {started} is started; it takes over when the dead one's lease ends")
+
+    def _unsettled(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        with self._services.sessions.transaction() as db:
+            for case in self._desk.cases:
+                if case.session is not None and not case.ended:
+                    found += [_entry(case, a) for a in actions.of_session(db, case.session) if a["status"] == "cleared"]
+        return found
+
+    def became(self) -> list[dict[str, Any]]:
+        """What became of everything that was in flight."""
+        cases = {c.session: c for c in self._desk.cases}
+        known = {a["id"]: a for c in cases.values() for a in c.actions}
+        return [
+            {**e, "status": known[e["action_id"]]["status"], "attempts": known[e["action_id"]]["attempt"]}
+            for e in self.in_flight
+            if e["action_id"] in known
+        ]
+
+
+def _entry(case: Case, action: dict[str, Any]) -> dict[str, Any]:
+    return {"ticket": case.ticket, "action_id": action["id"], "action": action["action"], "what": describe(action)}
