@@ -236,9 +236,13 @@ class TurnRoad:
     async def _settle(self, prepared: Prepared, action_id: str, outcome: Outcome, attempt: int) -> Performed:
         call = prepared.call
         if call.mode == "model" and outcome.status == "unknown":
-            # It may have been billed: everything that was reserved is booked, and the model may be asked anew.
+            # It may have been billed: exactly what was reserved is booked, and the model may be asked anew.
+            reserved = prepared.usage
             outcome = replace(
-                outcome, status="failed", usd_micros=prepared.usage.usd_micros, input_tokens=prepared.usage.tokens
+                outcome,
+                status="failed",
+                usd_micros=reserved.usd_micros,
+                input_tokens=max(0, reserved.tokens - outcome.output_tokens),
             )
         # Nothing may stop what is known from being written: not the end of the run, not a cancelled task.
         settling = asyncio.create_task(self._gate.settle(self._run, call, action_id, outcome, attempt=attempt))
