@@ -32,4 +32,4 @@ def test_every_page_of_the_documentation_is_found_from_its_index():
     pages = {p for p in tracked() if p.suffix == ".md" and p.parts[-2:][0] != "template" and "docs" in p.parts}
     index = next(p for p in pages if name(p) == "docs/index.md")
     linked = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text("utf-8")) if target}
-    assert {name(p) for p in pages - linked} == {"docs/index.md"}
+    assert {name(p) for p in pages - linked} == {"docs/index.md"}, "name these pages in docs/index.md"
