@@ -1,103 +1,107 @@
-"""From nothing to a verified record, with commands in processes of their own, as the README says it."""
+"""From nothing to a verified record, as the README says it: the steps that begin and end it as real processes."""
 
-import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
-from tests.integration.cli.driver import running, waiting
+from tests.integration.cli.driver import Remit, at_rest, running, waiting
 
 
-@pytest.fixture(scope="module")
-def remit(tmp_path_factory):
-    """`remit …` as a process, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("steps")
+@pytest.fixture
+def steps(tmp_path):
+    """Where projects are made."""
+    return tmp_path
 
-    def run(*arguments, code=0, cwd=None, **more):
+
+@pytest.fixture
+def desk(steps):
+    """`remit …` in the project `desk`, in this process."""
+    return Remit(steps / "desk")
+
+
+@pytest.fixture
+def process(steps):
+    """`remit …` as a process of its own, in a folder below `steps`."""
+
+    def run(*arguments, cwd="desk"):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("REMIT_")}
+        command = [sys.executable, "-m", "remit", *arguments]
         done = subprocess.run(
-            [sys.executable, "-m", "remit", *arguments],
-            cwd=cwd or (folder / "desk" if (folder / "desk").exists() else folder),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={k: v for k, v in os.environ.items() if not k.startswith("REMIT_")},
-            **more,
+            command, cwd=steps / cwd, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout if code == 0 else done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
-    run.folder = folder
     return run
 
 
-def test_first_steps(remit):
-    said = remit("init", "desk", "--person", "ada", "--name", "Ada Byron", cwd=remit.folder)
+def test_first_steps(process, desk, steps):
+    said = process("init", "desk", "--person", "ada", "--name", "Ada Byron", cwd=".")
     assert "cd desk" in said
     assert "remit up" in said
-    assert "is not empty" in remit("init", "desk", code=1, cwd=remit.folder)
-    assert "hello: 6 of 6 gates" in remit("check")
-    assert "nothing is deployed yet" in remit("agents", code=1)
-    said = remit("deploy")
-    assert "as version 2" in said
-    assert "agents/hello/program.py" in said
-    assert "is in force already" in remit("deploy")
+    assert "hello: 6 of 6 gates" in process("check")
+    assert "nothing is deployed yet" in desk.refused("agents")
+    assert "agents/hello/program.py" in process("deploy")
 
-    alone = remit("start", "hello", "--input", '{"text": "early"}', "--wait", "--timeout", "0.5", code=1)
-    assert "No worker runs" in alone
-    with running(remit.folder / "desk"):
-        shown = json.loads(remit("start", "hello", "--input", '{"text": "hello"}', "--wait", "--json"))
-        assert shown["status"] == "finished"
-        assert shown["turns"][0]["output"]["outcome"] == "written"
-
-        shown = json.loads(remit("start", "hello", "--input", '{"text": "hi", "importance": 4}', "--wait", "--json"))
+    alone = desk("start", "hello", "--input", '{"text": "early"}', "--wait", "--timeout", "0.3", code=1)
+    assert "No worker runs; start one with `remit up`" in alone.err
+    assert "still runs after 0.3 seconds" in alone.err
+    with running(steps / "desk"):
+        assert "written" in process("start", "hello", "--input", '{"text": "hello"}', "--wait")
+        shown = desk("start", "hello", "--input", '{"text": "hi", "importance": 4}', "--wait", "--json").json
         item = waiting(shown)
-        (listed,) = json.loads(remit("inbox", "--json"))
-        assert listed == item
-        remit("decide", item["id"], "approve", "--reason", "fine")
-        until = time.monotonic() + 20
-        while (shown := json.loads(remit("session", "show", shown["id"], "--json")))["status"] != "finished":
-            assert time.monotonic() < until, shown
+        assert desk("inbox", "--json").json == [item]
+        desk("decide", item["id"], "approve", "--reason", "fine")
+        shown = at_rest(desk, shown["id"])
+        assert shown["status"] == "finished"
         writes = [a for a in shown["actions"] if a["action"] == "notes.write"]
         assert [(a["status"], a["override"]["by"]) for a in writes] == [("succeeded", "ada")]
+        desk("audit", "export", "--output", str(steps / "audit.jsonl"))
+    verified = process("audit", "verify", "audit.jsonl", "--key", "desk/.remit/sealer.pub", cwd=".")
+    assert verified.startswith("The record is whole.")
 
-        remit("audit", "export", "--output", "audit.jsonl")
-    verified = remit("audit", "verify", "audit.jsonl", "--key", ".remit/sealer.pub")
-    assert "The record is whole." in verified
 
-
-def test_reader_who_leaves_early_sees_no_complaint(remit):
+def test_reader_who_leaves_early_sees_no_complaint(steps):
     code = f"{sys.executable} -m remit init pipe --person ada | head -1"
-    done = subprocess.run(code, shell=True, cwd=remit.folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(code, shell=True, cwd=steps, capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
 
-def test_up_deploys_what_has_changed_and_nothing_broken(remit):
-    desk = remit.folder / "desk"
-    policies = desk / "policies" / "base.cedar"
+def test_up_deploys_what_has_changed_and_nothing_broken(desk, steps):
+    desk("init", str(desk.folder), "--person", "ada")
+    desk("deploy")
+    policies = desk.folder / "policies" / "base.cedar"
     before = policies.read_text()
     policies.write_text(before + "\npermit (nonsense);\n")
-    with running(desk):
-        log = (remit.folder / "up.log").read_text()
+    with running(desk.folder):
+        log = (steps / "up.log").read_text()
         assert "Not deployed: the project's files do not pass `remit check`" in log
-        assert len(json.loads(remit("agents", "show", "hello", "--json"))["versions"]) == 1
+        assert len(desk("agents", "show", "hello", "--json").json["versions"]) == 1
     policies.write_text(before)
-    program = desk / "agents" / "hello" / "program.py"
+    program = desk.folder / "agents" / "hello" / "program.py"
     program.write_text(program.read_text() + "\n# changed\n")
-    with running(desk):
-        assert "Deployed version" in (remit.folder / "up.log").read_text()
-    versions = json.loads(remit("agents", "show", "hello", "--json"))["versions"]
-    assert len(versions) == 2
-    diff = remit("agents", "diff", "hello")
-    assert "+# changed" in diff
-    assert remit("agents", "diff", "hello", versions[1]["digest"][:10], versions[0]["digest"][:10]) == diff
-    assert "is no version of hello" in remit("agents", "diff", "hello", "0000", code=1)
+    with running(desk.folder):
+        assert "Deployed version" in (steps / "up.log").read_text()
+        versions = desk("agents", "show", "hello", "--json").json["versions"]
+        assert len(versions) == 2
+        diff = desk("agents", "diff", "hello").out
+        assert "+# changed" in diff
+        assert desk("agents", "diff", "hello", versions[1]["digest"][:10], versions[0]["digest"][:10]).out == diff
+        assert "is no version of hello" in desk.refused("agents", "diff", "hello", "0000")
 
 
-def test_up_of_a_broken_project_that_was_never_deployed(remit):
-    remit("init", "broken", "--person", "ada", cwd=remit.folder)
-    (remit.folder / "broken" / "actions.yaml").write_text("actions: [\n")
-    said = remit("up", code=1, cwd=remit.folder / "broken")
+def test_up_of_a_broken_project_that_was_never_deployed(desk):
+    desk("init", str(desk.folder), "--person", "ada")
+    (desk.folder / "actions.yaml").write_text("actions: [\n")
+    said = desk.refused("up")
     assert "nothing else is deployed" in said
     assert "remit check" in said
+
+
+def test_worker_waits_for_the_first_deployment(desk):
+    desk("init", str(desk.folder), "--person", "ada")
+    with running(desk.folder, "worker"):
+        desk("deploy")
+        shown = desk("start", "hello", "--input", '{"text": "first"}', "--wait", "--json").json
+        assert shown["status"] == "finished"
