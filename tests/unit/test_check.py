@@ -153,7 +153,7 @@ PRICED = MODEL + "price = {input = 1, output = 2}\n"
         (MODEL, "{usd: 1}", True),
         (MODEL, "{calls: 5}", False),
         (PRICED, "{usd: 1}", False),
-        (MODEL + "[budget.session]\nusd = 5\n", "{calls: 5}", True),
+        (MODEL + "[budget.day]\nusd = 5\n", "{calls: 5}", True),
     ],
 )
 def test_a_model_without_a_price_under_a_money_budget(folder, toml, budget, expected):

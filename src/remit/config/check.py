@@ -12,7 +12,7 @@ from remit.config.reading import Loaded, in_order, read_files
 from remit.config.references import check_references
 from remit.domain.actions import ActionType
 from remit.domain.agents import AgentVersion
-from remit.domain.budgets import BudgetSpec
+from remit.domain.budgets import DayBudget
 from remit.domain.directory import Person
 from remit.domain.gates import Bounded, GateResult, judge_gates
 from remit.domain.project import Project
@@ -168,12 +168,12 @@ def _price_warning(loaded: Loaded, name: str, agent: AgentVersion) -> Iterator[P
     if spec is None or spec.price is not None:
         return
     workflow = project.workflows.get(agent.spec.workflow or "")
-    budgets = {
+    budgets: dict[str, DayBudget] = {
         "the agent's budget": agent.spec.budget,
         "the project's budget": project.settings.budget,
-        "the workflow's budget": workflow.budget if workflow is not None else BudgetSpec(),
+        "the workflow's budget": workflow.budget if workflow is not None else DayBudget(),
     }
-    covering = [which for which, budget in budgets.items() if _limits_money(budget)]
+    covering = [which for which, budget in budgets.items() if budget.limits_money]
     if covering:
         source = loaded.sources[f"agents/{name}/{names.AGENT}"]
         yield source.problem(
@@ -182,10 +182,6 @@ def _price_warning(loaded: Loaded, name: str, agent: AgentVersion) -> Iterator[P
             f'give it a `price` under [models."{agent.spec.model}"] in {names.SETTINGS}',
             severity="warning",
         )
-
-
-def _limits_money(budget: BudgetSpec) -> bool:
-    return any(limit is not None and limit.usd is not None for limit in (budget.session, budget.day))
 
 
 def _approval_warnings(loaded: Loaded, name: str, action: ActionType, roles: Collection[str]) -> Iterator[Problem]:

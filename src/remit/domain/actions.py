@@ -168,8 +168,6 @@ class ApprovalRules(Declared):
     """Separation of duties: by default who asked for the work does not approve it."""
     editor_may_approve: bool = False
     """By default who changed the arguments does not approve them too."""
-    mail_approval: bool = False
-    """True if a link in an e-mail may decide without login."""
 
 
 class ActionType(Declared):

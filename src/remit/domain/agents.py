@@ -56,8 +56,6 @@ class AgentSpec(Declared):
     """Level at which every action type starts; policies read it as `context.autonomy`."""
     concurrency: int | None = Field(default=8, ge=1, le=10_000)
     """Most calls of this agent under way at once, over all workers; low by default, null is no limit."""
-    sandbox: Literal["none", "python"] = "none"
-    """Kept for tools that run code of the agent's own; nothing else than `none` has an effect yet."""
     repeat_limit: int = Field(default=5, ge=2, le=1_000)
     """The same call with the same arguments this often in one session stops it and asks the owner."""
     turn_action_limit: int = Field(default=500, ge=1, le=100_000)

@@ -36,13 +36,28 @@ class Limit(Declared):
     """Calls of tools and requests to models."""
 
 
-class BudgetSpec(Declared):
-    """Limits for one session and for one day (UTC) of everything that the budget covers."""
+class DayBudget(Declared):
+    """Limits for one day (UTC) of everything that the budget covers."""
+
+    day: Limit | None = None
+    """What may be used from midnight to midnight, UTC."""
+
+    @property
+    def limits_money(self) -> bool:
+        """True if some limit is on money."""
+        return self.day is not None and self.day.usd is not None
+
+
+class BudgetSpec(DayBudget):
+    """Limits of an agent: for one day of all its sessions, and for each session."""
 
     session: Limit | None = None
-    """Of one session, from its first turn to its last."""
-    day: Limit | None = None
-    """Of one day, from midnight to midnight UTC."""
+    """What one session may use, from its first turn to its last."""
+
+    @property
+    def limits_money(self) -> bool:
+        """True if some limit is on money."""
+        return super().limits_money or (self.session is not None and self.session.usd is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from remit.domain.actions import ActionType
 from remit.domain.agents import AgentVersion, ModelSpec
-from remit.domain.budgets import BudgetSpec
+from remit.domain.budgets import DayBudget
 from remit.domain.connections import Connection, ToolDefinition, ToolPins
 from remit.domain.declared import Declared, Name
 from remit.domain.directory import Directory
@@ -72,7 +72,7 @@ class RemitToml(Declared):
     """Where the record's checkpoints go."""
     models: dict[str, ModelSpec] = {}
     """`[models."provider:name"]`."""
-    budget: BudgetSpec = BudgetSpec()
+    budget: DayBudget = DayBudget()
     """Limits over everything in the project."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from remit.domain.budgets import BudgetSpec
+from remit.domain.budgets import DayBudget
 from remit.domain.declared import Declared, PersonOrRole, ToolName
 
 
@@ -30,5 +30,5 @@ class Workflow(Declared):
     """What is done, in order."""
     outcome: str = ""
     """What is counted as done, in words."""
-    budget: BudgetSpec = BudgetSpec()
+    budget: DayBudget = DayBudget()
     """What all its agents together may use in one day; a limit for sessions has no effect here."""

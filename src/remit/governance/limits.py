@@ -92,8 +92,8 @@ def budget_draws(
 def money_budget_covers(project: Project, agent: AgentSpec) -> bool:
     """True if any budget over this agent limits money; then a model without a price is refused."""
     workflow = project.workflows.get(agent.workflow) if agent.workflow else None
-    specs = [agent.budget, project.settings.budget, *([workflow.budget] if workflow else [])]
-    return any(limit is not None and limit.usd is not None for s in specs for limit in (s.session, s.day))
+    budgets = (agent.budget, project.settings.budget, *([workflow.budget] if workflow else []))
+    return any(budget.limits_money for budget in budgets)
 
 
 def limiter_draws(

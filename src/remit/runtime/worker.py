@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _CLOCK = 0.5  # seconds between two looks at what is due
 _WATCH = 1.0  # seconds between two looks for dead workers
+_HOUSEKEEPING = 3600.0  # seconds between two looks for partitions that will be needed
 _LOST = timedelta(seconds=5)  # a turn without a run for this long is given another
 EXIT_LEASE_LOST = 70
 
@@ -74,6 +75,7 @@ class Worker:
         tasks = [
             asyncio.create_task(_every(_CLOCK, stopping, self._tick)),
             asyncio.create_task(_every(_WATCH, stopping, lambda: self._watch(engine))),
+            asyncio.create_task(_every(_HOUSEKEEPING, stopping, self._keep_house)),
             *(asyncio.create_task(_as_coroutine(chore(stopping))) for chore in self._chores),
         ]
         ready()
@@ -118,6 +120,13 @@ class Worker:
     def _exit(why: str) -> None:
         log.critical("%s; this worker exits", why)
         os._exit(EXIT_LEASE_LOST)
+
+    async def _keep_house(self) -> None:
+        def keep() -> None:
+            with connect(self._url) as db:
+                executors.ensure_partitions(db)
+
+        await asyncio.to_thread(keep)
 
     async def _tick(self) -> None:
         await asyncio.to_thread(self._verbs.tick)

@@ -82,3 +82,8 @@ def due_turns(db: Db) -> list[str]:
            order by t.resume_at limit 100 for update of t skip locked"""
     ).fetchall()
     return [row["id"] for row in rows]
+
+
+def ensure_partitions(db: Db) -> None:
+    """Make the tables' partitions for this month and the next two, if they are not there yet."""
+    db.execute("select remit.ensure_partitions()")

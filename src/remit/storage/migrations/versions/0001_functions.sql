@@ -489,11 +489,14 @@ begin
     return p_prefix || '_' || out_;
 end $$;
 
-create function remit.ensure_partitions() returns void language plpgsql as $$
+create function remit.ensure_partitions() returns void language plpgsql
+-- With its owner's rights, so that a worker, which may not make tables, can ask for it.
+security definer set search_path = pg_catalog, remit, pg_temp as $$
 declare
     m date;
     suffix text;
 begin
+    perform pg_advisory_xact_lock(7236349119);  -- one process at a time
     for k in 0 .. 2 loop
         m := (date_trunc('month', now() at time zone 'utc') + k * interval '1 month')::date;
         suffix := to_char(m, '_YYYYMM');
