@@ -153,7 +153,6 @@ PRICED = MODEL + "price = {input = 1, output = 2}\n"
         (MODEL, "{usd: 1}", True),
         (MODEL, "{calls: 5}", False),
         (PRICED, "{usd: 1}", False),
-        (MODEL + "[budget.day]\nusd = 5\n", "{calls: 5}", True),
     ],
 )
 def test_a_model_without_a_price_under_a_money_budget(folder, toml, budget, expected):
@@ -163,6 +162,15 @@ def test_a_model_without_a_price_under_a_money_budget(folder, toml, budget, expe
     with (folder / "agents/hello/agent.yaml").open("a") as file:
         file.write("model: test:m\n")
     assert any("test:m has no price" in w for w in warned(folder)) is expected
+
+
+def test_a_model_without_a_price_under_the_projects_budget(folder):
+    edit(folder, "remit.toml", "[budget.day]\n", "[budget.day]\nusd = 5\n")
+    with (folder / "remit.toml").open("a") as file:
+        file.write(MODEL)
+    with (folder / "agents/hello/agent.yaml").open("a") as file:
+        file.write("model: test:m\n")
+    assert any("the project's budget limits money" in w for w in warned(folder))
 
 
 def test_settings_that_weaken(folder):
