@@ -93,6 +93,23 @@ def test_decision_is_explained_as_recorded_and_as_now(acme, handle):
     assert "there is no action act_0" in acme.refused("policy", "explain", "act_0")
 
 
+def test_model_request_is_explained_and_what_no_policy_judges(acme):
+    start = ("start", "refund-desk-model", "--input", '{"ticket_id": "CS-19430"}', "--wait", "--json")
+    request, *_ = actions(acme(*start).json, "model.request")
+    found = acme("policy", "explain", request["id"], "--json").json
+    assert found["recorded"]["status"] == "succeeded"
+    assert (found["now"]["verdict"], found["now"]["policy_ids"]) == (
+        "permit",
+        found["recorded"]["policies"][0]["id"].split(),
+    )
+
+    start = ("start", "refund-desk", "--input", '{"ticket_id": "CS-19450"}', "--wait", "--json")
+    (asked,) = [a for a in acme(*start).json["actions"] if a["mode"] == "ask"]
+    found = acme("policy", "explain", asked["id"], "--json").json
+    assert (found["recorded"]["status"], found["now"]) == ("waiting", None)
+    assert "No policy judges this" in acme("policy", "explain", asked["id"]).out
+
+
 def test_refused_action_is_explained_by_its_cap(acme, handle):
     (refund,) = actions(handle("CS-19414"), "payments.refund")
     found = acme("policy", "explain", refund["id"], "--json").json

@@ -43,7 +43,8 @@ def explain(action_id: str, as_json: bool, folder: Path) -> None:
     with common.services(folder) as services, services.sessions.transaction() as db:
         governance = services.deployments.load()
         row = actions.get(db, action_id)
-        now = rehearse_recorded(governance, db, action_id)
+        judged = row["mode"] in {"tool", "model"}
+        now = rehearse_recorded(governance, db, action_id) if judged else None
     engine = governance.policy
     shown = {
         "id": row["id"],
@@ -59,7 +60,7 @@ def explain(action_id: str, as_json: bool, folder: Path) -> None:
             "policy_version": row["policy_version"],
             "policies": [policy_json(engine, p) for p in row["policy_ids"]],
         },
-        "now": {"policy_version": engine.version, **rehearsal_json(engine, now)},
+        "now": {"policy_version": engine.version, **rehearsal_json(engine, now)} if now is not None else None,
         "policies_changed": bool(row["policy_version"]) and row["policy_version"] != engine.version,
     }
     if as_json:
@@ -282,6 +283,9 @@ def _print_explained(shown: dict[str, Any]) -> None:
     common.line("decided by", override and f"{override.get('by')}: {override.get('verdict')}, {override.get('reason')}")
     _print_policies(recorded["policies"])
     click.echo()
+    if now is None:
+        click.echo("No policy judges this: it asks a person, or keeps a value.")
+        return
     common.heading(f"Now: {_in_words(now['verdict'])}")
     if shown["policies_changed"]:
         click.echo("  The policies have changed since: the texts above are today's.")

@@ -184,7 +184,8 @@ EXPLAINED = {
     "session_id": "Its session.",
     "args": "Its arguments.",
     "recorded": "As decided then: `status`, `reasons`, `roles`, `override`, `policy_version`, `policies`.",
-    "now": "As it would be decided now: the fields of `remit policy test`, and `policy_version`.",
+    "now": "As it would be decided now: the fields of `remit policy test`, and `policy_version`; null for "
+    "questions and kept values, which no policy judges.",
     "policies_changed": "true if other policies are in force now than then; `policies` then have today's text.",
 }
 
