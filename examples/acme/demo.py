@@ -54,7 +54,7 @@ def main() -> int:
         screen.say(str(busy))
     except RemitError as error:
         screen.say(f"{error.message}\n  {error.advice}")
-    except KeyError as error:
+    except (KeyError, RuntimeError) as error:
         screen.say(str(error.args[0]))
     except (KeyboardInterrupt, EOFError):
         screen.say("\nStopped; worker and database are ended.")

@@ -180,5 +180,7 @@ class Desk:
 def describe(action: dict[str, Any]) -> str:
     """An action in a few words."""
     args = action["args"] or {}
-    money = f" of {args['amount']} {args['currency']}" if {"amount", "currency"} <= args.keys() else ""
+    money = (
+        f" of {Decimal(str(args['amount'])):.2f} {args['currency']}" if {"amount", "currency"} <= args.keys() else ""
+    )
     return f"{action['action']}{money}"

@@ -14,9 +14,10 @@ from demo_parts.workers import Workers
 from remit.bootstrap import Services
 from remit.storage import actions
 
-_AFTER = 5  # refunds
+_MANY = 20  # tickets; with fewer the first refund is the one
+_AFTER = 5  # refunds that come before it
 _SILENCE = 0.3  # seconds without an answer, so that it is not just slow
-_GIVE_UP = 8.0
+_GIVE_UP = 30.0
 
 
 class Crash:
@@ -31,6 +32,7 @@ class Crash:
         self._workers = workers
         self._screen = screen
         self._data = services.folder / ".remit" / "connections" / "payments"
+        self._after = _AFTER if len(desk.cases) >= _MANY else 0
         self._asked: float | None = None
         self._seen: dict[str, float] = {}
 
@@ -39,8 +41,9 @@ class Crash:
         if self.done:
             return
         refunded = [c for c in self._desk.done if c.refunds()]
-        idle = all(c.status not in {"new", "running"} for c in self._desk.cases)
-        if self._asked is None and (len(refunded) >= _AFTER or idle):
+        idle = all(c.status != "running" for c in self._desk.cases)  # everything waits for somebody, or for that
+        if self._asked is None and (len(refunded) >= self._after or idle):
+            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
             rule = {"tool": "refund", "fault": "hang_after_work", "times": 1}
             (self._data / "faults.json").write_text(json.dumps({"rules": [rule]}), "utf-8")
             self._asked = time.monotonic()
@@ -51,8 +54,7 @@ class Crash:
 
     def _paid_in_silence(self) -> bool:
         """True if the books hold a refund that the ledger still has as sent and unanswered."""
-        with closing(sqlite3.connect(f"file:{self._data / 'payments.sqlite'}?mode=ro", uri=True)) as db:
-            keys = [key for (key,) in db.execute("select key from refunds where not seeded order by number")]
+        keys = self._keys_in_books()
         with self._services.sessions.transaction() as db:
             # The idempotency key that the server was given is the action's id.
             silent = [key for key in keys if actions.get(db, key)["status"] == "cleared"]
@@ -60,11 +62,19 @@ class Crash:
         self._seen = {key: self._seen.get(key, now) for key in silent}
         return any(now - since > _SILENCE for since in self._seen.values())
 
+    def _keys_in_books(self) -> list[str]:
+        try:
+            with closing(sqlite3.connect(f"file:{self._data / 'payments.sqlite'}?mode=ro", uri=True)) as db:
+                return [key for (key,) in db.execute("SELECT key FROM refunds WHERE NOT seeded ORDER BY number")]
+        except sqlite3.OperationalError:  # the server has not made its books yet
+            return []
+
     def _kill(self) -> None:
         self.done = True
         killed = self._workers.kill()
         self.in_flight = self._unsettled()
-        self._screen.line("crash", "", f"worker {killed} was killed with signal 9 while it waited for an answer")
+        what = "while it waited for answers" if self.in_flight else "while all its work waited for somebody"
+        self._screen.line("crash", "", f"worker {killed} was killed with signal 9 {what}")
         for entry in self.in_flight:
             self._screen.line("crash", entry["ticket"], f"in flight: {entry['what']}; nobody here knows if it happened")
         (self._data / "faults.json").unlink(missing_ok=True)

@@ -137,14 +137,19 @@ class People:
     def _describe(self, item: InboxItem, person: str, role: str | None) -> None:
         detail = item.detail
         self._screen.heading(f"You are {self._desk.names([person])}{f', {role}' if role else ''}.")
-        said = [("what", item.summary), ("why", detail.get("why")), ("question", detail.get("question"))]
+        said = [("question" if item.kind is ItemKind.QUESTION else "what", detail.get("question") or item.summary)]
+        said += [("why", detail.get("why"))]
         said += [("because", f"{r['text']} ({r['code']})") for r in detail.get("reasons") or ()]
-        said += [("policy", policy) for policy in detail.get("policy_ids") or ()]
+        policies = self._services.deployments.current().policy.policies
+        for name in (name for name in detail.get("policy_ids") or () if name in policies):
+            statement = policies[name].statement
+            said.append(("policy", f"{name}, {statement.file}:{statement.line}"))
         for name, change in (detail.get("changes") or {}).items():
             said.append(("there now", f"{name}: {change['now']}, asked for: {change['then']}"))
         for label, value in said:
             if value:
                 print(f"  {label:<10} {printable(str(value))}")
+        print()
 
     @staticmethod
     def _offered(item: InboxItem) -> list[str]:

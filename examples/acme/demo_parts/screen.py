@@ -84,7 +84,7 @@ class TerminalScreen(PlainScreen):
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("tickets", total=None, waiting=0)
+        self._task = self._bar.add_task("tickets", total=1, waiting=0)
 
     def line(self, kind: str, ticket: str, text: str) -> None:
         """Something happened, usually with a ticket."""
@@ -103,8 +103,8 @@ class TerminalScreen(PlainScreen):
 
     def progress(self, done: int, total: int, waiting: int) -> None:
         """How far it is."""
-        self._bar.start()
         self._bar.update(self._task, completed=done, total=total, waiting=waiting)
+        self._bar.start()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table."""
