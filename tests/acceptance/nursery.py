@@ -6,6 +6,7 @@ then does what `remit worker` does, from its command line on. `Nursery` is the t
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -15,6 +16,18 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+WARM = (
+    "remit.bootstrap",
+    "remit.surfaces.cli.serve",
+    "remit.runtime.external",
+    "remit.runtime.programs",
+    "remit.runtime.surroundings",
+    "remit.runtime.turns",
+    "remit.runtime.worker",
+    "encodings.idna",
+)
+"""What a worker imports at its start, or at its first turn."""
 
 
 @dataclass
@@ -147,8 +160,8 @@ def _poll(pid: int) -> int | None:
 
 
 def _serve() -> None:
-    import remit.bootstrap
-    import remit.surfaces.cli.serve  # noqa: F401
+    for module in WARM:
+        importlib.import_module(module)
 
     for line in sys.stdin:
         request = json.loads(line)

@@ -19,6 +19,7 @@ from remit.config.loader import load_project
 from remit.config.settings import Settings
 from remit.domain.connections import ToolDefinition, ToolPins
 from remit.governance.deployments import deploy
+from remit.governance.desk import Decider
 from remit.governance.signing import generate_key
 from remit.runtime.connections import render_pins, tool_digest
 from remit.runtime.sessions import Start
@@ -221,6 +222,25 @@ class Shop:
         self._workers.append(process)
         return process.ready() if wait else process
 
+    def doomed(self, **env: str) -> Worker:
+        """Start a worker whose lease is short, so that others soon notice its end."""
+        return self.worker(REMIT_LEASE="1500ms", REMIT_HEARTBEAT="300ms", **env)
+
+    def zombie(self, **env: str) -> Worker:
+        """Start a worker that will not notice that its lease has run out; `bury` lets it run out."""
+        return self.worker(REMIT_LEASE="2h", REMIT_HEARTBEAT="1h", **env)
+
+    def bury(self, worker: Worker) -> None:
+        """Let the time of a worker's lease, and of what it has under way, run out now."""
+        with self.services.sessions.transaction() as db:
+            db.execute(
+                """with dead as (
+                       update remit.executors set expires_at = clock_timestamp() where pid = %s returning id)
+                   update remit.actions set expires_at = clock_timestamp()
+                   where status = 'cleared' and executor in (select id from dead)""",
+                (worker.pid,),
+            )
+
     def end_workers(self) -> None:
         for process in self._workers:
             process.kill()
@@ -252,6 +272,30 @@ class Shop:
             assert time.monotonic() < until, f"{found}\n{log[-4000:]}"
             time.sleep(0.05)
 
+    def wait_for(self, session_id: str, reason: str) -> dict[str, Any]:
+        """Wait until a session waits for something, such as `reconciliation`."""
+        until = time.monotonic() + 60
+        while True:
+            found = self.wait(session_id, "waiting")
+            if found["reason"] == reason:
+                return found
+            assert time.monotonic() < until, found
+            time.sleep(0.05)
+
+    def finish(self, session_id: str) -> dict[str, Any]:
+        """Wait until a session has finished; what became unknown is answered by a look into the till's books."""
+        while True:
+            found = self.wait(session_id, "finished", "failed", "waiting")
+            if found["status"] != "waiting":
+                return found
+            for item in (i for i in found["items"] if i.kind == "reconciliation" and i.status == "open"):
+                (action,) = (a for a in found["actions"] if a["id"] == item.action_id)
+                effect = (action["action"].partition(".")[2], action["args"]["who"])
+                paid = any((b["tool"], b["who"]) == effect for b in self.books())
+                decider, said = Decider("ada"), "happened" if paid else "did-not-happen"
+                self.services.sessions.answer(item.id, decider, said, "looked")
+            time.sleep(0.05)
+
     def item(self, session_id: str, kind: str) -> str:
         found = [i.id for i in self.session(session_id)["items"] if i.kind == kind and i.status == "open"]
         assert len(found) == 1, found
@@ -266,7 +310,7 @@ class Shop:
         return _lines(self.folder / ".remit/connections/till/attempts.jsonl")
 
 
-SPEED = {"REMIT_CLEARANCE": "1s", "REMIT_LEASE": "1500ms", "REMIT_HEARTBEAT": "300ms", "REMIT_QUEUE_POLL": "100ms"}
+SPEED = {"REMIT_CLEARANCE": "1s", "REMIT_LEASE": "10s", "REMIT_HEARTBEAT": "300ms", "REMIT_QUEUE_POLL": "100ms"}
 
 
 def write_shop(folder: Path, **changed: str) -> None:
