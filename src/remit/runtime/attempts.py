@@ -93,7 +93,7 @@ class Attempts:
             if not tried.again or pause is None:
                 return tried.outcome, permit.clearance.attempt
             await asyncio.sleep(pause)
-            decision = await self._gate.admit(replace(request, repeat=True, nonce=permit.nonce, park=True))
+            decision = await self._gate.admit(replace(request, repeat=True, nonce=permit.nonce))
             if not isinstance(decision, Permit):
                 return tried.outcome, permit.clearance.attempt
             permit = decision
