@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from tests.integration.cli.driver import ACME, UNDOING, Remit, running
+from tests.integration.cli.driver import ACME, Remit, running
 
 
 @pytest.fixture(scope="session")
@@ -12,7 +12,6 @@ def acme_folder(tmp_path_factory):
     """The example company at work, deployed by `remit up` from a copy that came without `.remit/`."""
     folder = tmp_path_factory.mktemp("company") / "acme"
     shutil.copytree(ACME, folder, ignore=shutil.ignore_patterns(".remit", "__pycache__"))
-    (folder / "policies" / "undo.cedar").write_text(UNDOING)
     with running(folder):
         yield folder
 

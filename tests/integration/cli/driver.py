@@ -18,16 +18,6 @@ from remit.surfaces.cli.main import main
 
 ACME = Path(__file__).resolve().parents[3] / "examples" / "acme"
 
-UNDOING = """
-@id("desks_cancel_refunds")
-@description("a refund may be cancelled by the call that its action type declares")
-permit (
-  principal in Workflow::"refunds",
-  action == Action::"payments.cancel_refund",
-  resource
-);
-"""
-
 
 @dataclass(frozen=True)
 class Said:
