@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from remit import __version__
+from remit import __version__, telemetry
 from remit.config.reading import read_files
 from remit.config.secrets import SecretResolver
 from remit.config.settings import Settings
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from remit.runtime.surroundings import Surroundings
     from remit.storage.ledger import Ledger
     from remit.storage.sessions import Db
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -126,13 +130,31 @@ class Services:
         async def warm(_stop: asyncio.Event) -> None:
             await surroundings.warm()
 
-        worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=(seal, warm))
+        chores = (seal, warm, *self._tracing())
+        worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=chores)
         try:
             await worker.run(stopping, ready)
         finally:
             await programs.close()
             await surroundings.close()
             await ledger.close()
+
+    def _tracing(self) -> tuple[Callable[[asyncio.Event], Awaitable[None]], ...]:
+        """The chore that exports traces, if the standard environment variables ask for it."""
+        if not telemetry.enabled(os.environ):
+            return ()
+        from remit.evidence.runs import Redactor  # noqa: PLC0415 - see above
+        from remit.runtime.tracing import Tracing  # noqa: PLC0415
+
+        def clean(value: Any) -> Any:
+            actions = self.deployments.current().project.actions
+            return Redactor({name: found.redact for name, found in actions.items() if found.redact}).clean(value)
+
+        try:
+            return (Tracing(self.url, contents=self.settings.telemetry_contents, clean=clean).run,)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the variables, the work goes on
+            log.warning("traces are not exported: %s: %s", type(error).__name__, error)
+            return ()
 
     @asynccontextmanager
     async def host(self) -> AsyncIterator[Host]:
