@@ -14,10 +14,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class Collector:
-    """Keeps every span that it was given while `status` was 200, in order."""
+    """Keeps every span that it was given while `status` was 200, in order; answers `delay` seconds late."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.delay = 0.0
         self.spans: list[dict[str, Any]] = []
         self.resources: list[dict[str, Any]] = []
         self.raw = b""
@@ -43,6 +44,7 @@ class Collector:
         return self.wait(lambda got: len(got) >= spans and any(s["name"].startswith("invoke_agent") for s in got))
 
     def _take(self, path: str, body: bytes) -> int:
+        time.sleep(self.delay)
         if self.status != 200 or path != "/v1/traces":
             self.refused += 1
             return self.status

@@ -105,6 +105,19 @@ def test_a_collector_that_fails_holds_up_nothing_and_loses_nothing(teller: Telle
     assert sorted(b["amount"] for b in teller.shop.books()) == [1, 2]
 
 
+def test_a_collector_that_hangs(teller: Teller, collector: Collector) -> None:
+    collector.delay = 3.0
+    teller.shop.worker(**exporting(collector))
+    teller.shop.wait(teller.start([pay(1)]), "finished")
+    collector.wait(lambda got: len(got) >= 2)  # taken, but the answer came too late
+    for amount in (2, 3, 4):
+        session = teller.start([pay(amount)])
+        teller.shop.wait(session, "finished", seconds=20)
+    collector.delay = 0.0
+    spans = collector.wait(lambda got: len(set(map(identity, got))) >= 16, seconds=60)
+    assert len(set(map(identity, spans))) == 16, "what came twice came under the same ids"
+
+
 def test_a_collector_that_is_not_there(teller: Teller) -> None:
     teller.shop.worker(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_EXPORTER_OTLP_TIMEOUT="1")
     teller.shop.wait(teller.start([pay(1)]), "finished")

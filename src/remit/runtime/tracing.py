@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -68,20 +69,24 @@ class Tracing:
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
         self._exporter = exporter or OTLPSpanExporter()
         self._resource = Resource.create(_named({"service.name": "remit", "service.version": __version__}))
+        # A thread of its own: a collector that hangs must not keep one from the work.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="remit-traces")
         self._db: Db | None = None
         self._failures = 0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Export again and again until told to stop, and once more then."""
+        loop = asyncio.get_running_loop()
         try:
             while not stopping.is_set():
-                pause = await asyncio.to_thread(self.look)
+                pause = await loop.run_in_executor(self._thread, self.look)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), pause)
             if not self._failures:
-                await asyncio.to_thread(self.look)
+                await loop.run_in_executor(self._thread, self.look)
         finally:
-            await asyncio.to_thread(self.close)
+            await loop.run_in_executor(self._thread, self.close)
+            self._thread.shutdown()
 
     def look(self) -> float:
         """Export what is new. Returns how many seconds to wait before the next look; raises nothing."""
