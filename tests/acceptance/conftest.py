@@ -24,7 +24,7 @@ def nursery() -> Iterator[Nursery]:
 def changed_shop(
     tmp_path: Path, make_database: Callable[..., Any], migrated: str, nursery: Nursery
 ) -> Iterator[Callable[..., Shop]]:
-    """`changed_shop(agents__clerk__agent_yaml=…)`: the shop with other files."""
+    """`changed_shop(url, **{"agents__clerk__agent.yaml": …})`: the shop with other files."""
     with ExitStack() as stack:
         count = 0
 
