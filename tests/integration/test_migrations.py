@@ -7,8 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from remit.errors import DatabaseUnavailable
+from remit.storage import stops
 from remit.storage.migrate import migrate
 
 
@@ -47,3 +49,35 @@ def test_a_newer_database_is_left_alone(url: str) -> None:
         db.execute("update public.schema_version set version_num = '9999'")
     with pytest.raises(DatabaseUnavailable, match="revision 9999"):
         migrate(url)
+
+
+def test_the_applications_role_cannot_change_the_record(make_database: Callable[..., Any]) -> None:
+    database = make_database()
+    migrate(database.url("owner"))
+    with psycopg.connect(database.url("owner"), row_factory=dict_row) as db:
+        stops.put(db, "all", "", "recorded", "ada")
+    for change in ("update remit.records set tag = 'x'", "delete from remit.records", "truncate remit.records"):
+        with (
+            psycopg.connect(database.url("app")) as db,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            db.execute(change)
+    for change in ("delete from remit.leaves", "insert into remit.checkpoints values (1, '', '')"):
+        with (
+            psycopg.connect(database.url("app")) as db,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            db.execute(change)
+
+
+def test_partitions_are_there_for_months_ahead(make_database: Callable[..., Any]) -> None:
+    database = make_database()
+    migrate(database.url("owner"))
+    with psycopg.connect(database.url("app")) as db:
+        db.execute("select remit.ensure_partitions()")
+        for table in ("actions", "payloads", "records"):
+            row = db.execute(
+                "select count(*) from pg_inherits where inhparent = %s::regclass", (f"remit.{table}",)
+            ).fetchone()
+            assert row is not None
+            assert row[0] >= 4
