@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench docs format clean
+.PHONY: help setup demo test lint types bench docs format clean mutate
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: setup ## Check style, types and layers only
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+mutate: setup ## Drop one check of the product at a time and see that tests notice (half an hour)
+	$(BIN)/python tests/mutations.py
 
 bench: setup ## Measure, each figure beside its baseline; writes bench/results/latest.json
 	$(BIN)/python -m bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -395,18 +396,26 @@ def test_an_effect_that_was_undone_or_never_happened_may_be_had_again(world: Wor
     assert world.call(world.run(), "till.once", invoice).status == "succeeded"
 
 
-def test_two_sessions_at_the_same_moment_have_one_effect(world: World) -> None:
-    runs = [world.run() for _ in range(8)]
+def test_two_processes_at_the_same_moment_have_one_effect(make_world: Any, world: World) -> None:
+    other = make_world(world.url, snapshots=world.snapshots)
+    effects: list[bool] = []
 
-    async def one(run: Run) -> bool:
+    async def one(where: World, run: Run, invoice: str) -> bool:
         try:
-            await (await world.road(run)).tool("1", "till.once", {"invoice": "17", "amount": 5})
+            await (await where.road(run)).tool("1", "till.once", {"invoice": invoice, "amount": 5})
         except TurnSuspendedError:
             return False
         return True
 
-    async def race() -> list[bool]:
-        return await asyncio.gather(*(one(run) for run in runs))
+    async def race(where: World, runs: list[Run]) -> None:
+        effects.extend(await asyncio.gather(*(one(where, run, str(n)) for n, run in enumerate(runs))))
 
-    assert sum(world.do(race())) == 1
-    assert len(world.till.done("once")) == 1
+    runs = {where: [where.run() for _ in range(25)] for where in (world, other)}
+    threads = [threading.Thread(target=lambda w=w: w.do(race(w, runs[w]))) for w in (world, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done = [e["invoice"] for where in (world, other) for e in where.till.done("once")]
+    assert sorted(done) == sorted(map(str, range(25)))
+    assert sum(effects) == 25

@@ -15,9 +15,10 @@ from remit.domain import canonical
 from remit.domain.budgets import Usage
 from remit.domain.decisions import Call, Forbid, Halted, InFlight, NeedsApproval, OverLimit, Permit, Reason
 from remit.domain.project import Project
-from remit.errors import InvalidInput
+from remit.errors import IntegrityError, InvalidInput
 from remit.governance import checks
 from remit.governance.judgement import Request
+from remit.runtime.attempts import Prepared
 
 PAY = {"who": "ivy", "amount": 20, "currency": "USD"}
 
@@ -319,3 +320,17 @@ def test_half_a_character_is_no_name(world: World) -> None:
     written_down(world, run, "policy_error")
     assert world.call(run, "till.pay", {**PAY, "memo": "\ud800\x00"}, key="2").status == "succeeded"
     assert world.till.done("pay")[0]["memo"] == "\ud800\x00"
+
+
+def test_a_clearance_that_the_gate_did_not_mint_executes_nothing(world: World) -> None:
+    run = world.run()
+    call = Call(run.turn_id, "1", "till.pay", PAY)
+    request = Request(run, call, Usage(calls=1))
+    permit = world.do(world.gate.admit(request))
+    assert isinstance(permit, Permit)
+    assert world.gate.is_genuine(permit.clearance)
+    forged = replace(permit, clearance=replace(permit.clearance, args={**PAY, "amount": 400}, _mint=object()))
+    assert not world.gate.is_genuine(forged.clearance)
+    with pytest.raises(IntegrityError, match="did not mint"):
+        world.do(world.attempts.execute(Prepared(call, request.usage, None), request, forged))
+    assert world.till.sent == []

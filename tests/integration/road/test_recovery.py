@@ -257,6 +257,26 @@ def test_settlement_is_accepted_once_under_any_epoch_and_any_stop(world: World) 
     assert world.tags(run).count("runtime:action:settled") == 1
 
 
+def test_two_attempts_that_both_succeed_are_booked_once(world: World) -> None:
+    run = world.run()
+    call, answer = slow(world, run, "till.pay", PAY)
+
+    async def both() -> None:
+        zombie = asyncio.create_task(call())
+        await asyncio.sleep(0.2)
+        world.expire_clearances(run)
+        done = await (await world.road(world.again(run))).tool("1", "till.pay", PAY)
+        assert done.status is ActionStatus.SUCCEEDED
+        await answer(None)
+        assert (await zombie).status is ActionStatus.SUCCEEDED
+
+    world.do(both())
+    assert len(world.till.done("pay")) == 1
+    assert world.tags(run).count("runtime:action:settled") == 1
+    cap = next(b for b in world.budgets().values() if b["id"].startswith("cap:"))
+    assert (cap["usd_reserved"], cap["usd_spent"]) == (0, 20_000_000)
+
+
 # -- retries in place ----------------------------------------------------------------------------------------------
 
 
