@@ -81,7 +81,7 @@ MUTATIONS = [
             ),
         ),
         ZOMBIES,
-        "before_its_epoch",
+        "epoch or at_work",
     ),
     one(
         "a clearance has no deadline",

@@ -104,3 +104,26 @@ def test_a_turn_that_keeps_killing_its_worker_is_left_to_its_owner(shop: Shop) -
     shop.services.sessions.answer(shop.item(session, "attention"), Decider("bo"), "continue", "mended")
     shop.finish(session)
     assert paid(shop) == {"pay ivy": 1}
+
+
+def test_what_was_under_way_in_a_session_that_was_ended_is_not_forgotten(shop: Shop) -> None:
+    """Its worker dies, somebody cancels the session: no run will ever come back to those calls."""
+    doomed = shop.doomed(REMIT_KILL_AT="call:after:4")
+    session = shop.start({"tool": "peek"}, step("pay", "ivy"), step("wire", "ivy"), step("hand_out", "ivy"))
+    assert doomed.wait(60) == KILLED
+    reading = shop.doomed(REMIT_KILL_AT="call:before")
+    other = shop.start({"tool": "peek"})
+    assert reading.wait(60) == KILLED
+    shop.services.sessions.cancel(session, "person:ada", "enough")
+    shop.services.sessions.cancel(other, "person:ada", "enough")
+    shop.bury(doomed)
+    shop.bury(reading)
+    with shop.services.sessions.transaction() as db:
+        db.execute("update remit.turns set resume_at = clock_timestamp() where resume_at is not null")
+    assert shop.services.sessions.tick() == 2
+    assert shop.services.sessions.tick() == 0
+    assert [a["status"] for a in shop.session(session)["actions"]] == ["succeeded"] * 3 + ["unknown"]
+    assert [a["status"] for a in shop.session(other)["actions"]] == ["failed"]
+    shop.services.sessions.answer(shop.item(session, "reconciliation"), Decider("ada"), "happened", "looked")
+    found = shop.session(session)
+    assert (found["status"], found["actions"][3]["status"]) == ("cancelled", "succeeded")

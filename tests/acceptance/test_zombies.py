@@ -43,6 +43,27 @@ def test_a_zombie_from_before_its_epoch_leaves_silently(shop: Shop) -> None:
     assert len(shop.attempts()) == len(shop.books()) == 1
 
 
+def test_a_zombie_does_not_fence_its_successor_at_work(shop: Shop) -> None:
+    zombie, session = paused(shop, "run:before_epoch", PAY, {**PAY, "who": "joe"})
+    slow = shop.folder / ".remit" / "connections" / "till" / "delay"
+    slow.parent.mkdir(parents=True, exist_ok=True)
+    slow.write_text("1")
+    until = time.monotonic() + 30
+    while not shop.books():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    zombie.signal(signal.SIGCONT)
+    shop.finish(session)
+    with shop.services.sessions.transaction() as db:
+        row = db.execute(
+            "select s.epoch, e.pid from remit.sessions s join remit.executors e on e.id = s.executor"
+        ).fetchone()
+    assert row is not None
+    assert row["epoch"] == 1
+    assert row["pid"] != zombie.pid
+    assert len(shop.attempts()) == 2
+
+
 @pytest.mark.parametrize("step", [PAY, CASH], ids=["idempotent", "not"])
 def test_nothing_is_sent_after_its_deadline(shop: Shop, step: dict[str, Any]) -> None:
     """Paused between clearance and call: awake, it sends nothing, and what it knows is counted where it helps."""

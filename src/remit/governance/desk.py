@@ -15,14 +15,15 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from remit.domain import canonical
-from remit.domain.actions import ActionType
+from remit.domain.actions import ActionType, Effect
 from remit.domain.agents import AgentSpec
-from remit.domain.decisions import Reason, ReasonCode
+from remit.domain.decisions import Actor, Call, Reason, ReasonCode
 from remit.domain.inbox import Approval, InboxItem, ItemKind, ItemStatus
 from remit.domain.intents import Settlement
 from remit.domain.records import Tag
 from remit.errors import Conflict, InvalidInput, NotEntitled
 from remit.governance import approvals as approving
+from remit.governance import items
 from remit.governance.state import Governance
 from remit.storage import actions, inbox, sessions
 from remit.storage.ledger import payload_id
@@ -133,6 +134,30 @@ class Desk:
             else:
                 self._escalate(db, item, now)
         return len(touched)
+
+    def doubt(self, db: Db, action: dict[str, Any]) -> None:
+        """Settle a call that was under way when its turn ended for good: nobody else will ever say what became of it.
+
+        A change of the world is unknown and its owner is asked; a model request is booked whole.
+        """
+        action_type = self._governance.action_type(action["action"])
+        reads = action_type is not None and action_type.effect is Effect.READ
+        call = Call(action["turn_id"], action["key"], action["action"], action["args"], action["mode"])
+        actor = Actor(action["agent"], action["agent_version"], action["on_behalf_of"])
+        billed = action["reservations"] if action["mode"] == "model" else []
+        actions.settle(
+            db,
+            Settlement(
+                id=action["id"],
+                status="failed" if reads else "unknown",
+                body=canonical.dumps(None),
+                error="its worker died while this was under way, and the turn has ended",
+                usd=max((r["usd"] for r in billed), default=0),
+                input_tokens=max((r["tokens"] for r in billed), default=0),
+                attempt=action["attempt"],
+                item=None if reads else items.reconciliation(self._governance, call, actor, action_type),
+            ),
+        )
 
     # -- approvals -----------------------------------------------------------------------------------------------
 

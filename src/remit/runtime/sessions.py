@@ -244,7 +244,11 @@ class Sessions:
             due = [*executors.due_turns(db), *stops.stopped_turns(db, by_clock=True)]
             for turn_id in due:
                 self.resume_turn(db, turn_id)
-        return touched + len(due)
+            doubts = actions.doubtful(db)
+        for action in doubts:
+            with self.transaction() as db:
+                self._desk().doubt(db, action)
+        return touched + len(due) + len(doubts)
 
     def resume_turn(self, db: Db, turn_id: str) -> None:
         """Enqueue the next run of a turn in the caller's transaction; nothing if the turn has ended.

@@ -129,6 +129,22 @@ def settle(db: Db, settlement: Settlement) -> str:
     return str(row["answers"][0]["answer"])
 
 
+def doubtful(db: Db) -> list[dict[str, Any]]:
+    """Calls that were under way when their turn ended, whose outcome nobody has written in time."""
+    rows = db.execute(
+        f"""select {_COLUMNS}, reservations from remit.actions where status = 'cleared' and turn_id in (
+                select id from remit.turns
+                where resume_at <= clock_timestamp() and status in ('finished', 'failed', 'cancelled'))
+            order by id limit 100"""  # noqa: S608 - constants
+    ).fetchall()
+    if not rows:
+        db.execute(
+            """update remit.turns set resume_at = null
+               where resume_at <= clock_timestamp() and status in ('finished', 'failed', 'cancelled')"""
+        )
+    return [with_contents(db, row) for row in rows]
+
+
 def history(db: Db, action: str, *, before: str, limit: int = 10) -> list[dict[str, Any]]:
     """Like decisions: what became of earlier actions of this type that a person was asked about."""
     return db.execute(

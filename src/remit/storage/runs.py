@@ -10,7 +10,7 @@ from remit.domain.records import Tag
 from remit.domain.sessions import SessionStatus, TurnStatus
 from remit.storage.database import safe_text
 from remit.storage.ledger import payload_id
-from remit.storage.sessions import Db, put_payload, record
+from remit.storage.sessions import Db, put_payload, record, watch_doubts
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +215,8 @@ def end_run(
         },
     )
     _settle_session(db, owned.session_id, SessionStatus(session["status"]), error or waiting_for)
+    if settled:
+        watch_doubts(db, owned.session_id)
     tag = {
         TurnStatus.WAITING: Tag.TURN_WAITING,
         TurnStatus.FINISHED: Tag.TURN_FINISHED,

@@ -161,6 +161,22 @@ def cancel(db: Db, session_id: str, *, by: str, reason: str) -> None:
     ).fetchall()
     for row in rows:
         record(db, Tag.ITEM_WITHDRAWN, session=session_id, item=row["id"], why="session cancelled")
+    watch_doubts(db, session_id)
+
+
+def watch_doubts(db: Db, session_id: str) -> None:
+    """Have the clock look at ended turns with calls still under way, once those can be under way no longer.
+
+    A worker that lives settles such a call by then; one that died never does, and no run will ask for it again.
+    """
+    db.execute(
+        """update remit.turns t set resume_at = x.at
+           from (select a.turn_id, max(a.expires_at) + interval '1 second' as at
+                 from remit.turns o join remit.actions a on a.turn_id = o.id
+                 where o.session_id = %s and a.status = 'cleared' group by a.turn_id) x
+           where t.id = x.turn_id and t.status in ('finished', 'failed', 'cancelled')""",
+        (session_id,),
+    )
 
 
 def reopen(db: Db, session_id: str) -> None:
