@@ -224,7 +224,7 @@ class Shop:
 
     def doomed(self, **env: str) -> Worker:
         """Start a worker whose lease is short, so that others soon notice its end."""
-        return self.worker(REMIT_LEASE="1500ms", REMIT_HEARTBEAT="300ms", **env)
+        return self.worker(REMIT_LEASE="3s", REMIT_HEARTBEAT="300ms", **env)
 
     def zombie(self, **env: str) -> Worker:
         """Start a worker that will not notice that its lease has run out; `bury` lets it run out."""
