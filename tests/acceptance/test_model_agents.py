@@ -49,7 +49,7 @@ def test_it_works_over_gate_and_connection(teller: Teller) -> None:
     ],
 )
 def test_a_crash_buys_nothing_and_pays_nothing_twice(teller: Teller, point: str) -> None:
-    first = teller.shop.worker(REMIT_KILL_AT=point)
+    first = teller.shop.doomed(REMIT_KILL_AT=point)
     session = teller.start([pay(20)])
     assert first.wait(60) == DEATHS
     teller.shop.worker()
@@ -61,7 +61,7 @@ def test_a_crash_buys_nothing_and_pays_nothing_twice(teller: Teller, point: str)
 
 @pytest.mark.parametrize("point", ["call:before", "call:after"])
 def test_a_request_lost_in_a_crash_is_booked_whole(teller: Teller, point: str) -> None:
-    first = teller.shop.worker(REMIT_KILL_AT=point)
+    first = teller.shop.doomed(REMIT_KILL_AT=point)
     session = teller.start([pay(20)])
     assert first.wait(60) == DEATHS
     teller.shop.worker()
@@ -82,7 +82,7 @@ def test_a_request_lost_in_a_crash_is_booked_whole(teller: Teller, point: str) -
 
 
 def test_an_approval_outlives_workers_and_nothing_is_bought_again(teller: Teller) -> None:
-    first = teller.shop.worker(REMIT_KILL_AT="suspend:before")
+    first = teller.shop.doomed(REMIT_KILL_AT="suspend:before")
     session = teller.start([call("peek"), pay(120)])
     assert first.wait(60) == DEATHS
     second = teller.shop.worker()
@@ -90,7 +90,7 @@ def test_an_approval_outlives_workers_and_nothing_is_bought_again(teller: Teller
     item = teller.shop.item(session, "approval")
     second.kill()
     teller.shop.services.sessions.approve(item, Decider("bo"), "fine")
-    third = teller.shop.worker(REMIT_KILL_AT="call:after")  # the payment: what came before is on record
+    third = teller.shop.doomed(REMIT_KILL_AT="call:after")  # the payment: what came before is on record
     assert third.wait(60) == DEATHS
     teller.shop.worker()
     found = teller.shop.wait(session, "finished")
