@@ -162,8 +162,8 @@ def test_a_model_request_that_was_lost_is_booked_whole_and_asked_again(world: Wo
 # -- late answers --------------------------------------------------------------------------------------------------
 
 
-def slow(world: World, run: Run, action: str, args: dict[str, Any]) -> tuple[Any, Any]:
-    """Two coroutines: one makes a call that hangs in the till, the other lets it go on with an answer."""
+def slow(world: World, run: Run, action: str, args: dict[str, Any]) -> tuple[Any, Any, asyncio.Event]:
+    """Makes a call that hangs in the till, lets it go on with an answer, and says when it hangs."""
     entered, go = asyncio.Event(), asyncio.Event()
     said: list[ToolAnswer | None] = []
 
@@ -182,17 +182,17 @@ def slow(world: World, run: Run, action: str, args: dict[str, Any]) -> tuple[Any
         return await (await world.road(run)).tool("1", action, args)
 
     world.till.before = hang
-    return call, answer
+    return call, answer, entered
 
 
 @pytest.mark.parametrize("status", ["failed", "unknown"])
 def test_what_an_earlier_attempt_did_not_do_says_nothing_of_a_later_one(world: World, status: Any) -> None:
     run = world.run()
-    call, answer = slow(world, run, "till.pay", PAY)
+    call, answer, hangs = slow(world, run, "till.pay", PAY)
 
     async def both() -> None:
         zombie = asyncio.create_task(call())
-        await asyncio.sleep(0.2)
+        await hangs.wait()
         world.expire_clearances(run)
         successor = world.again(run)
         entered: list[str] = []
@@ -217,11 +217,11 @@ def test_what_an_earlier_attempt_did_not_do_says_nothing_of_a_later_one(world: W
 
 def test_an_answer_that_comes_late_settles_what_was_unknown(world: World) -> None:
     run = world.run()
-    call, answer = slow(world, run, "till.hand_out", {"who": "ivy"})
+    call, answer, hangs = slow(world, run, "till.hand_out", {"who": "ivy"})
 
     async def both() -> None:
         zombie = asyncio.create_task(call())
-        await asyncio.sleep(0.2)
+        await hangs.wait()
         world.expire_clearances(run)
         successor = world.again(run)
         with pytest.raises(TurnSuspendedError, match="reconciliation"):
@@ -242,11 +242,11 @@ def test_an_answer_that_comes_late_settles_what_was_unknown(world: World) -> Non
 
 def test_settlement_is_accepted_once_under_any_epoch_and_any_stop(world: World) -> None:
     run = world.run()
-    call, answer = slow(world, run, "till.hand_out", {"who": "ivy"})
+    call, answer, hangs = slow(world, run, "till.hand_out", {"who": "ivy"})
 
     async def both() -> None:
         zombie = asyncio.create_task(call())
-        await asyncio.sleep(0.2)
+        await hangs.wait()
         world.stop()
         world.again(run)
         await answer(None)
@@ -259,11 +259,11 @@ def test_settlement_is_accepted_once_under_any_epoch_and_any_stop(world: World) 
 
 def test_two_attempts_that_both_succeed_are_booked_once(world: World) -> None:
     run = world.run()
-    call, answer = slow(world, run, "till.pay", PAY)
+    call, answer, hangs = slow(world, run, "till.pay", PAY)
 
     async def both() -> None:
         zombie = asyncio.create_task(call())
-        await asyncio.sleep(0.2)
+        await hangs.wait()
         world.expire_clearances(run)
         done = await (await world.road(world.again(run))).tool("1", "till.pay", PAY)
         assert done.status is ActionStatus.SUCCEEDED
