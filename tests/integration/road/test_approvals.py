@@ -14,6 +14,7 @@ from remit.domain.inbox import ItemStatus
 from remit.errors import Conflict, InvalidInput, NotEntitled
 from remit.governance.judgement import Run
 from remit.runtime.road import TurnSuspendedError
+from remit.runtime.turn_road import TurnRoad
 
 PAY = {"who": "ivy", "amount": 120, "currency": "USD"}
 MUCH = {**PAY, "amount": 400}
@@ -400,23 +401,26 @@ def test_an_effect_that_was_undone_or_never_happened_may_be_had_again(world: Wor
 def test_two_processes_at_the_same_moment_have_one_effect(make_world: Any, world: World) -> None:
     other = make_world(world.url, snapshots=world.snapshots)
     effects: list[bool] = []
+    barrier = threading.Barrier(2)
 
-    async def one(where: World, run: Run, invoice: str) -> bool:
+    async def one(road: TurnRoad, invoice: str) -> bool:
         try:
-            await (await where.road(run)).tool("1", "till.once", {"invoice": invoice, "amount": 5})
+            await road.tool("1", "till.once", {"invoice": invoice, "amount": 5})
         except TurnSuspendedError:
             return False
         return True
 
     async def race(where: World, runs: list[Run]) -> None:
-        effects.extend(await asyncio.gather(*(one(where, run, str(n)) for n, run in enumerate(runs))))
+        roads = [await where.road(run) for run in runs]
+        barrier.wait(30)
+        effects.extend(await asyncio.gather(*(one(road, str(n)) for n, road in enumerate(roads))))
 
-    runs = {where: [where.run() for _ in range(25)] for where in (world, other)}
+    runs = {where: [where.run() for _ in range(60)] for where in (world, other)}
     threads = [threading.Thread(target=lambda w=w: w.do(race(w, runs[w]))) for w in (world, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     done = [e["invoice"] for where in (world, other) for e in where.till.done("once")]
-    assert sorted(done) == sorted(map(str, range(25)))
-    assert sum(effects) == 25
+    assert sorted(done) == sorted(map(str, range(60)))
+    assert sum(effects) == 60
