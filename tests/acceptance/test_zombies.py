@@ -110,6 +110,6 @@ def test_a_worker_whose_lease_ran_out_exits(shop: Shop) -> None:
     session = shop.start(PAY)
     shop.finish(session)
     worker.signal(signal.SIGSTOP)
-    time.sleep(2)
+    time.sleep(4)  # longer than its lease
     worker.signal(signal.SIGCONT)
     assert worker.wait(10) == EXIT_LEASE_LOST
