@@ -82,14 +82,19 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     clone.mkdir()
     kept = {k: v for k, v in os.environ.items() if not k.startswith("REMIT_") and k != "PYTHONPATH"}
     path = f"{Path(sys.executable).parent}:{kept['PATH']}"
-    found = Reader(clone, {**kept, "PATH": path, "HOME": str(home), "LOGNAME": "dana"})
+    found = Reader(clone, {**kept, "PATH": path, "HOME": str(home), "LOGNAME": "dana", "PYTHONFAULTHANDLER": "1"})
     yield found
     if found.background is not None and found.background.poll() is None:
         found.background.send_signal(signal.SIGINT)
         try:
             found.background.wait(40)
+        except subprocess.TimeoutExpired:
+            found.background.send_signal(signal.SIGABRT)  # it says where it stands
+            found.background.wait(10)
+            pytest.fail(f"remit up does not end:\n{found.log.read_text()}")
         finally:
             found.background.kill()
+            found.background.wait(10)
 
 
 @pytest.mark.slow

@@ -128,14 +128,17 @@ def test_spans_of_several_workers_join_after_a_crash(teller: Teller, collector: 
     first = teller.shop.worker(**exporting(collector))
     session = teller.start([call("peek"), pay(120)])
     teller.shop.wait(session, "waiting")
-    collector.wait(lambda got: len(got) == 2)  # the answer, and the look
+    collector.wait(lambda got: len(got) >= 2)  # the answer, and the look
     first.signal(signal.SIGKILL)
     teller.shop.services.sessions.approve(teller.shop.item(session, "approval"), Decider("bo"), "fine")
     teller.shop.worker(**exporting(collector))
     teller.shop.wait(session, "finished")
     spans = collector.turn(5)
     assert len({s["traceId"] for s in spans}) == 1
-    assert set(Counter(map(identity, spans)).values()) == {1}
+    # A batch that the killed one had passed on, and not yet written down, comes once more, under the same ids.
+    times = Counter(map(identity, spans))
+    assert set(times.values()) <= {1, 2}
+    assert sum(times.values()) - len(times) <= 2, "nothing but that batch comes twice"
     paid = next(s["attributes"] for s in spans if s["name"] == "execute_tool till.pay")
     assert paid["remit.reason.codes"] == ["needs_human_approval_over_100"]
     assert paid["remit.approval.roles"] == ["accountable"]

@@ -28,7 +28,9 @@ def generator(name: str = "generate") -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(ROOT / "docs"))  # they import one another by their bare names
+        spec.loader.exec_module(module)
     return module
 
 
