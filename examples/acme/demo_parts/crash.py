@@ -49,7 +49,8 @@ class Crash:
             self._asked = time.monotonic()
         if self._asked is None:
             return
-        if self._paid_in_silence() or idle or time.monotonic() - self._asked > _GIVE_UP:
+        ended = all(c.ended for c in self._desk.cases)  # while somebody is asked, there may be a refund yet
+        if self._paid_in_silence() or ended or time.monotonic() - self._asked > _GIVE_UP:
             self._kill()
 
     def _paid_in_silence(self) -> bool:

@@ -16,6 +16,7 @@ from remit.config.explain import suggest
 from remit.config.reading import Loaded
 from remit.config.source import Path, Source
 from remit.domain.actions import MODEL_REQUEST, ActionType, Effect
+from remit.domain.builtins import CONNECTION, TOOLS, is_builtin
 from remit.domain.connections import LocalConnection, ToolDefinition
 from remit.errors import Problem
 
@@ -41,11 +42,16 @@ def check_actions(loaded: Loaded) -> Iterator[Problem]:
         return
     connections = loaded.declared(names.CONNECTIONS, "connections")
     for name, action in loaded.project.actions.items():
-        if name == MODEL_REQUEST:
+        if name == MODEL_REQUEST or name not in (loaded.declared(names.ACTIONS, "actions") or {name}):
             continue
         path: Path = ("actions", name)
         connection = name.partition(".")[0]
-        if connections is not None and connection not in connections:
+        builtin = is_builtin(name)
+        if builtin and loaded.project.tool(name) is None:
+            known = sorted(f"{CONNECTION}.{tool}" for tool in TOOLS)
+            yield source.problem(path, f"there is no built-in tool {name}", suggest(name, known), key=True)
+            continue
+        if not builtin and connections is not None and connection not in connections:
             mend = suggest(connection, sorted(connections))
             yield source.problem(path, f"there is no connection {connection}", mend, key=True)
             continue

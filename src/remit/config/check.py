@@ -96,10 +96,9 @@ def check_project(folder: Path, *, policy_check: PolicyCheck) -> CheckReport:
 
 def _unread_files(folder: Path) -> Iterator[Problem]:
     """Files that look like ones of a project and are not read."""
-    if (folder / names.TRIGGERS).exists():
-        said = "triggers are not read by this version: nothing in this file starts anything"
-        yield _warning(names.TRIGGERS, said, "start sessions with `remit start`, or over the API")
-    known = {Path(name).stem for name in (names.DIRECTORY, names.CONNECTIONS, names.ACTIONS, names.WORKFLOWS)}
+    known = {
+        Path(name).stem for name in (names.DIRECTORY, names.CONNECTIONS, names.ACTIONS, names.WORKFLOWS, names.TRIGGERS)
+    }
     try:
         present = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     except OSError:

@@ -12,6 +12,7 @@ from remit.domain.connections import Connection, ToolPins
 from remit.domain.declared import Declared, Name, ToolName
 from remit.domain.directory import Directory
 from remit.domain.project import RemitToml
+from remit.domain.triggers import Trigger
 from remit.domain.workflows import Workflow
 
 ConnectionName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -39,6 +40,13 @@ class WorkflowsFile(Declared):
     """Name to workflow."""
 
 
+class TriggersFile(Declared):
+    """`triggers.yaml`: what starts sessions by itself."""
+
+    triggers: dict[Name, Trigger] = {}
+    """Name to trigger."""
+
+
 SETTINGS = "remit.toml"
 DIRECTORY = "directory.yaml"
 CONNECTIONS = "connections.yaml"
@@ -54,6 +62,7 @@ MODELS: dict[str, type[BaseModel]] = {
     CONNECTIONS: ConnectionsFile,
     ACTIONS: ActionsFile,
     WORKFLOWS: WorkflowsFile,
+    TRIGGERS: TriggersFile,
     AGENT: AgentSpec,
     PINS: ToolPins,
 }

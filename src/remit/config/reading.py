@@ -15,13 +15,14 @@ from pydantic import BaseModel, ValidationError
 from remit.config import files as names
 from remit.config.bundle import agent_version
 from remit.config.explain import explain, raw_path
-from remit.config.files import ActionsFile, ConnectionsFile, WorkflowsFile
+from remit.config.files import ActionsFile, ConnectionsFile, TriggersFile, WorkflowsFile
 from remit.config.json_source import read_json
 from remit.config.source import Source, SourceError
 from remit.config.toml_source import read_toml
 from remit.config.yaml_source import read_yaml
 from remit.domain.actions import ActionType
 from remit.domain.agents import AgentSpec, AgentVersion
+from remit.domain.builtins import with_builtins
 from remit.domain.connections import Connection, ToolPins
 from remit.domain.directory import Directory
 from remit.domain.project import Project, ProjectSection, RemitToml
@@ -98,15 +99,20 @@ class _Loader:
         unnamed = RemitToml(project=ProjectSection(name="unnamed"))
         connections = (self._model(names.CONNECTIONS, ConnectionsFile) or ConnectionsFile()).connections
         actions = (self._model(names.ACTIONS, ActionsFile) or ActionsFile()).actions
+        agents = dict(self._agents())
         project = Project(
             settings=self._model(names.SETTINGS, RemitToml, needed="make one with `remit init`") or unnamed,
             directory=self._model(names.DIRECTORY, Directory, needed="list the people and workspaces in it")
             or Directory(),
             connections=connections,
-            actions={name: _timed(action, connections.get(name.partition(".")[0])) for name, action in actions.items()},
+            actions=with_builtins(
+                {name: _timed(action, connections.get(name.partition(".")[0])) for name, action in actions.items()},
+                agents,
+            ),
             workflows=(self._model(names.WORKFLOWS, WorkflowsFile) or WorkflowsFile()).workflows,
-            agents=dict(self._agents()),
+            agents=agents,
             policies=dict(self._policies()),
+            triggers=(self._model(names.TRIGGERS, TriggersFile) or TriggersFile()).triggers,
             pins=self._model(names.PINS, ToolPins) or ToolPins(),
             files=self._files,
         )

@@ -19,6 +19,8 @@ from remit.config.explain import suggest
 from remit.config.reading import Loaded
 from remit.config.secrets import references
 from remit.config.source import Path, Source
+from remit.config.trigger_checks import check_triggers
+from remit.domain import builtins
 from remit.domain.actions import MODEL_REQUEST
 from remit.domain.agents import AgentVersion
 from remit.domain.connections import Connection, HttpConnection, StdioConnection
@@ -34,7 +36,7 @@ _CREDENTIAL = re.compile(r"authorization|token|secret|password|api[-_]?key|crede
 def check_references(loaded: Loaded) -> list[Problem]:
     """Every reference that leads nowhere, at its place, and every tool that is not pinned."""
     problems: list[Problem] = []
-    for check in (_settings, _directory, _connections, check_actions, _workflows, _agents):
+    for check in (_settings, _directory, _connections, check_actions, _workflows, _agents, check_triggers):
         problems += check(loaded)
     return problems
 
@@ -167,13 +169,10 @@ def reference_problem(loaded: Loaded, source: Source, path: Path, reference: str
 def _connections(loaded: Loaded) -> Iterator[Problem]:
     source = loaded.sources.get(names.CONNECTIONS)
     if source is not None:
-        if "model" in (loaded.declared(names.CONNECTIONS, "connections") or ()):
-            yield source.problem(
-                ("connections", "model"),
-                "the name `model` is taken by requests to language models",
-                "rename it",
-                key=True,
-            )
+        for taken, by in (("model", "requests to language models"), (builtins.CONNECTION, "the built-in tools")):
+            if taken in (loaded.declared(names.CONNECTIONS, "connections") or ()):
+                said = f"the name `{taken}` is taken by {by}"
+                yield source.problem(("connections", taken), said, "rename it", key=True)
         for name, connection in loaded.project.connections.items():
             yield from _connection(loaded, source, name, connection)
     pins, known = loaded.sources.get(names.PINS), loaded.declared(names.CONNECTIONS, "connections")
@@ -291,9 +290,12 @@ def _agent_tools(loaded: Loaded, source: Source, tools: tuple[str, ...]) -> Iter
             yield source.problem(path, f"{tool} is no tool", "name the model under `model`; it needs no entry here")
         elif tool in seen:
             yield source.problem(path, f"{tool} stands twice", "keep one of them", severity="warning")
-        elif connections is not None and connection not in connections:
+        elif builtins.is_builtin(tool) and tool.partition(".")[2] not in builtins.TOOLS:
+            known = sorted(f"{builtins.CONNECTION}.{name}" for name in builtins.TOOLS)
+            yield source.problem(path, f"there is no built-in tool {tool}", suggest(tool, known))
+        elif not builtins.is_builtin(tool) and connections is not None and connection not in connections:
             yield source.problem(path, f"there is no connection {connection}", suggest(connection, sorted(connections)))
-        elif actions is not None and tool not in actions:
+        elif actions is not None and tool not in actions and tool not in builtins.ACTION_TYPES:
             near = suggest(tool, sorted(actions))
             mend = near if near.startswith("did") else f"describe {tool} in {names.ACTIONS}"
             yield source.problem(path, f"{tool} is not classified, so it is forbidden", mend)

@@ -6,8 +6,9 @@ import re
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -53,6 +54,15 @@ def parse_amount(value: Any) -> Decimal:
     return amount
 
 
+def check_zone(name: str) -> str:
+    """Return the name of an IANA time zone. Raises ValueError if there is none of that name."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name[:60]!r} is no IANA time zone such as Europe/Berlin") from None
+    return name
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -83,3 +93,6 @@ Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 Secret = Annotated[str, Field(pattern=r"^(env|file|vault):.+$")]
 """A reference to a secret, never the secret: `env:NAME`, `file:PATH` or `vault:PATH#KEY`."""
+
+TimeZone = Annotated[str, AfterValidator(check_zone)]
+"""An IANA time zone such as `Europe/Berlin`."""

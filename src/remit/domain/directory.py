@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pydantic import Field
 
-from remit.domain.declared import Declared, Name, PersonOrRole
+from remit.domain.declared import Declared, Name, PersonOrRole, TimeZone
 
 
 class PersonStatus(StrEnum):
@@ -29,6 +29,8 @@ class Person(Declared):
     """Address for messages."""
     slack: str | None = Field(default=None, pattern=r"^T[A-Z0-9]+/U[A-Z0-9]+$")
     """Slack team and user id, `TEAM/USER`; never an address that the user can set."""
+    time_zone: TimeZone = "UTC"
+    """IANA time zone in which the person works."""
     status: PersonStatus = PersonStatus.ACTIVE
     """`left`: stays so that old records have a name, and can answer for nothing any more."""
     manager: Name | None = None

@@ -7,12 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from remit.domain import builtins
 from remit.domain.actions import ActionType
 from remit.domain.agents import AgentVersion, ModelSpec
 from remit.domain.budgets import DayBudget
 from remit.domain.connections import Connection, ToolDefinition, ToolPins
-from remit.domain.declared import Declared, Name
+from remit.domain.declared import Declared, Name, Secret
 from remit.domain.directory import Directory
+from remit.domain.triggers import Trigger
 from remit.domain.workflows import Workflow
 
 
@@ -57,6 +59,53 @@ class AuditSection(Declared):
     """Places outside the database that every signed checkpoint goes to: `file:FOLDER` or `git:FOLDER`."""
 
 
+class ServerSection(Declared):
+    """`[server]`: what listens for webhooks, Slack and the links in mails."""
+
+    url: str = Field(default="http://127.0.0.1:8270", pattern=r"^https?://[^/]+(/.*)?$")
+    """How other systems and people's browsers reach this server; links are made with it."""
+
+
+class SlackSection(Declared):
+    """`[slack]`: approvals, questions and messages in Slack; without it that surface is off."""
+
+    team: str = Field(pattern=r"^T[A-Z0-9]+$")
+    """Id of the one team whose members may act; guests and other teams are refused."""
+    bot_token: Secret
+    """Reference to the bot's token, `xoxb-…`."""
+    signing_secret: Secret | None = None
+    """Reference to the secret with which Slack signs its requests; for HTTP mode."""
+    app_token: Secret | None = None
+    """Reference to an app-level token, `xapp-…`; for socket mode."""
+    mode: Literal["http", "socket"] = "http"
+    """`http`: Slack calls `/slack/events`; `socket`: Remit keeps a connection open, and nothing has to be reachable."""
+    channel: str | None = None
+    """Channel for what concerns nobody in particular and for questions to `channel:`; None: there is none."""
+    agent: Name | None = None
+    """The agent that answers where somebody writes to the app without naming one."""
+    api_url: str = "https://slack.com/api/"
+    """Where Slack's API is."""
+
+
+class MailSection(Declared):
+    """`[mail]`: approvals, questions and messages by e-mail; without it that surface is off."""
+
+    host: str
+    """The SMTP server."""
+    port: int = Field(default=587, ge=1, le=65_535)
+    """Its port."""
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    """`none` is for a server on the same machine only."""
+    user: str | None = None
+    """Whom to log in as; None: nobody."""
+    password: Secret | None = None
+    """Reference to the password."""
+    sender: str = Field(pattern=r"^[^@\s<>]+@[^@\s<>]+$")
+    """Address that mails come from."""
+    link_hours: int = Field(default=72, ge=1, le=720)
+    """How long a link in a mail works, at most as long as its item is open."""
+
+
 class RemitToml(Declared):
     """`remit.toml`."""
 
@@ -70,6 +119,12 @@ class RemitToml(Declared):
     """How programs are walled in."""
     audit: AuditSection = AuditSection()
     """Where the record's checkpoints go."""
+    server: ServerSection = ServerSection()
+    """Where other systems and browsers reach it."""
+    slack: SlackSection | None = None
+    """People's messages, approvals and questions in Slack."""
+    mail: MailSection | None = None
+    """People's messages, approvals and questions by e-mail."""
     models: dict[str, ModelSpec] = {}
     """`[models."provider:name"]`."""
     budget: DayBudget = DayBudget()
@@ -88,11 +143,15 @@ class Project:
     agents: dict[str, AgentVersion]
     policies: dict[str, str]
     """Path to Cedar text, for `policies/*.cedar`."""
+    triggers: dict[str, Trigger] = field(default_factory=dict)
+    """Name to trigger, of `triggers.yaml`."""
     pins: ToolPins = field(default_factory=ToolPins)
     files: dict[str, bytes] = field(default_factory=dict)
     """Every file of the bundle by its path in the project; what a deployer signs."""
 
     def tool(self, name: str) -> ToolDefinition | None:
-        """The pinned definition of `connection.tool`, or None where it is not pinned."""
+        """The pinned definition of `connection.tool`, or None where it is not pinned. Built-in tools need no pin."""
         connection, _, tool = name.partition(".")
+        if connection == builtins.CONNECTION:
+            return builtins.TOOLS.get(tool)
         return self.pins.connections.get(connection, {}).get(tool)

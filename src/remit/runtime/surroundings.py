@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from remit.runtime.connections import Connections
 from remit.runtime.model_agents import ModelRegistry
 
 log = logging.getLogger(__name__)
+
+_CALLS_END = 60.0  # seconds that calls under way on an older bundle's connections are left
 
 
 class Surroundings:
@@ -33,6 +36,7 @@ class Surroundings:
         self._connections: Connections | None = None
         self._models: ModelRegistry | None = None
         self._closing: set[asyncio.Task[object]] = set()
+        self._ending = asyncio.Event()
 
     def connections(self) -> Connections:
         """The connections of the bundle in force."""
@@ -63,7 +67,8 @@ class Surroundings:
             log.warning("connection %s cannot be opened yet: %s", name, trouble)
 
     async def close(self) -> None:
-        """End every server."""
+        """End every server, also those that were left to finish calls of an older bundle."""
+        self._ending.set()
         if self._connections is not None:
             await self._connections.close()
         await asyncio.gather(*self._closing, return_exceptions=True)
@@ -87,7 +92,12 @@ class Surroundings:
         self._later(self._connections.warm())
         if old is not None:
             # Calls under way on the old ones finish; their servers end when they are done or time out.
-            self._later(_close_later(old))
+            self._later(self._close_later(old))
+
+    async def _close_later(self, connections: Connections) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), _CALLS_END)
+        await connections.close()
 
     def _later(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -115,8 +125,3 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> Path:
                 f"{target} is not what was deployed", advice=f"Remove the folder {folder}; it is written anew."
             )
     return folder
-
-
-async def _close_later(connections: Connections) -> None:
-    await asyncio.sleep(60)
-    await connections.close()

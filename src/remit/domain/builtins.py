@@ -1,0 +1,137 @@
+"""The built-in connection `remit`: tools that every agent may be given, on the same road as all others.
+
+They change nothing outside Remit, but for `remit.tell`, which writes to people: that one is classified, with who
+answers for it, in the project's own actions.yaml. Any of them may be classified there, and then that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from remit.domain.actions import ActionType, Effect, Idempotency, Label, Risk
+from remit.domain.agents import AgentVersion
+from remit.domain.connections import ToolDefinition
+
+CONNECTION = "remit"
+"""Name of the built-in connection; reserved."""
+DELEGATE = "remit.delegate"
+RUN_CODE = "remit.run_code"
+TELL = "remit.tell"
+
+_TEXT = {"type": "string"}
+
+
+def is_builtin(action: str) -> bool:
+    """True for tools of the built-in connection."""
+    return action.partition(".")[0] == CONNECTION
+
+
+def _tool(name: str, description: str, required: Mapping[str, Any], optional: Mapping[str, Any]) -> ToolDefinition:
+    schema = {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": sorted(required),
+        "additionalProperties": False,
+    }
+    return ToolDefinition(name=name, description=description, input_schema=schema, digest="builtin")
+
+
+_SCOPE = {"enum": ["agent", "workspace", "person"], "description": "Who shares it; default: agent."}
+_SUBJECT = {"type": "string", "description": "With scope `person`: whose; a person's id."}
+
+TOOLS: dict[str, ToolDefinition] = {
+    tool.name: tool
+    for tool in (
+        _tool(
+            "delegate",
+            "Have another agent do a piece of work in a session of its own, and get its output.",
+            {"agent": _TEXT, "input": {}},
+            {
+                "title": _TEXT,
+                "wait": {"type": "boolean", "description": "False: do not wait for the output; default: true."},
+                "within_seconds": {"type": "integer", "minimum": 1, "maximum": 2_592_000},
+            },
+        ),
+        _tool(
+            "remember",
+            "Keep a fact for later sessions, with the reason why it is kept.",
+            {"key": {**_TEXT, "minLength": 1, "maxLength": 200}, "value": {}, "why": _TEXT},
+            {"scope": _SCOPE, "subject": _SUBJECT, "keep_days": {"type": "integer", "minimum": 1, "maximum": 3650}},
+        ),
+        _tool(
+            "recall",
+            "Look up what was remembered under a key. `found` says whether there is anything.",
+            {"key": {**_TEXT, "minLength": 1, "maxLength": 200}},
+            {"scope": _SCOPE, "subject": _SUBJECT},
+        ),
+        _tool(
+            "search_knowledge",
+            "Search the agent's knowledge folder; passages come with file and line to cite.",
+            {"query": {**_TEXT, "minLength": 1, "maxLength": 400}},
+            {"limit": {"type": "integer", "minimum": 1, "maximum": 20}},
+        ),
+        _tool(
+            "load_skill",
+            "Read a skill's instructions, or one of its files, when the task at hand needs it.",
+            {"name": _TEXT},
+            {"file": {"type": "string", "description": "A file of the skill; default: its instructions."}},
+        ),
+        _tool(
+            "run_code",
+            "Run Python in a sandbox without files or network. Your tools are its functions: call(name, {...}).",
+            {"code": {**_TEXT, "maxLength": 50_000}},
+            {"inputs": {"type": "object"}},
+        ),
+        _tool(
+            "tell",
+            "Send a message to a person of the directory or to a channel, over the surfaces that are turned on.",
+            {"text": {**_TEXT, "minLength": 1, "maxLength": 12_000}},
+            {"to": {"type": "string", "description": "A person's id or role:ID."}, "channel": _TEXT, "title": _TEXT},
+        ),
+        _tool(
+            "publish",
+            "Keep a draft, report or list as a reviewable output. The same name again is its next version.",
+            {"name": {**_TEXT, "minLength": 1, "maxLength": 120}, "title": _TEXT, "body": {}},
+            {"kind": {"enum": ["draft", "report", "list", "file", "other"]}},
+        ),
+        _tool(
+            "suggest",
+            "Pass on what somebody would like to see as an idea to the agent's owner.",
+            {"idea": {**_TEXT, "minLength": 1, "maxLength": 4_000}},
+            {},
+        ),
+    )
+}
+"""Name of the tool, without the connection's, to its definition."""
+
+
+def _type(title: str, *, seconds: int = 10, reads: Iterable[Label] = ()) -> ActionType:
+    return ActionType(
+        title=title,
+        effect=Effect.READ,
+        risk=Risk.LOW,
+        idempotency=Idempotency(meta="remit", window=timedelta(days=3650)),
+        reads=frozenset(reads),
+        timeout=timedelta(seconds=seconds),
+    )
+
+
+ACTION_TYPES: dict[str, ActionType] = {
+    DELEGATE: _type("Have another agent do a piece of work"),
+    "remit.remember": _type("Remember a fact"),
+    "remit.recall": _type("Look up what was remembered"),
+    "remit.search_knowledge": _type("Search the knowledge folder"),
+    "remit.load_skill": _type("Read a skill"),
+    RUN_CODE: _type("Run code in the sandbox", seconds=60),
+    "remit.publish": _type("Keep an output for review"),
+    "remit.suggest": _type("Pass on an idea"),
+}
+"""What counts where actions.yaml says nothing. `remit.tell` is not here: it needs people who answer for it."""
+
+
+def with_builtins(actions: Mapping[str, ActionType], agents: Mapping[str, AgentVersion]) -> dict[str, ActionType]:
+    """A project's action types and those built-in ones that its agents name and it does not classify itself."""
+    wanted = {tool for agent in agents.values() for tool in agent.spec.tools}
+    return {**{n: t for n, t in ACTION_TYPES.items() if n in wanted and n not in actions}, **actions}
