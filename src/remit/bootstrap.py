@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Chore = Callable[[asyncio.Event], Awaitable[None]]
+"""Something that goes on until it is told to stop."""
+
 
 @dataclass
 class Services:
@@ -110,9 +113,12 @@ class Services:
         places = [parse_place(text, self.folder) for text in self.declared.audit.checkpoints]
         return Sealer(self.database.url("sealer"), ensure_sealer_key(self.state), places=places)
 
-    async def work(self, stopping: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
-        """Be a worker and a sealer until told to stop."""
-        from remit.runtime.programs import ProgramHost  # noqa: PLC0415 - see above
+    async def work(
+        self, stopping: asyncio.Event, ready: Callable[[], None] = lambda: None, *, more: tuple[Chore, ...] = ()
+    ) -> None:
+        """Be a worker and a sealer until told to stop. `more` goes on beside the work: a server, a surface."""
+        from remit.runtime.builtins import Builtins  # noqa: PLC0415 - see above
+        from remit.runtime.programs import ProgramHost  # noqa: PLC0415
         from remit.runtime.turns import TurnRunner  # noqa: PLC0415
         from remit.runtime.worker import Worker, executor_id  # noqa: PLC0415
 
@@ -121,7 +127,10 @@ class Services:
         programs = ProgramHost(
             self.declared.programs.isolation, self.declared.programs.memory_mb, self.declared.programs.cpu_seconds
         )
-        turns = TurnRunner(self.url, executor, self.deployments, ledger, gate, attempts, programs, surroundings)
+        builtins = Builtins(self.sessions, self.deployments)
+        turns = TurnRunner(
+            self.url, executor, self.deployments, ledger, gate, attempts, programs, surroundings, builtins
+        )
         sealer = self.sealer()
 
         async def seal(stop: asyncio.Event) -> None:
@@ -130,7 +139,7 @@ class Services:
         async def warm(_stop: asyncio.Event) -> None:
             await surroundings.warm()
 
-        chores = (seal, warm, *self._tracing())
+        chores = (seal, warm, *self._tracing(), *more)
         worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=chores)
         try:
             await worker.run(stopping, ready)
@@ -139,7 +148,7 @@ class Services:
             await surroundings.close()
             await ledger.close()
 
-    def _tracing(self) -> tuple[Callable[[asyncio.Event], Awaitable[None]], ...]:
+    def _tracing(self) -> tuple[Chore, ...]:
         """The chore that exports traces, if the standard environment variables ask for it."""
         if not telemetry.enabled(os.environ):
             return ()

@@ -191,10 +191,10 @@ def test_settings_that_weaken(folder):
 
 
 def test_files_that_are_not_read(folder):
-    (folder / "triggers.yaml").write_text("{")
+    (folder / "triggers.yml").write_text("{")
     (folder / "actions.yml").write_text("{}")
     found = warned(folder)
-    assert "triggers.yaml:1 triggers are not read by this version: nothing in this file starts anything" in found
+    assert "triggers.yml:1 this file is not read" in found
     assert "actions.yml:1 this file is not read" in found
 
 

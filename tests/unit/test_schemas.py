@@ -23,7 +23,7 @@ def test_each_is_a_schema_with_descriptions(tmp_path):
         schema = json.loads(path.read_text("utf-8"))
         jsonschema.Draft202012Validator.check_schema(schema)
         assert schema["description"]
-    assert len(write_schemas(tmp_path / "new")) == 7
+    assert len(write_schemas(tmp_path / "new")) == 8
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ class ItemKind(StrEnum):
     """Did this action happen? Nobody but the other side knows."""
     ATTENTION = "attention"
     """Something stopped: a loop, a budget, a turn that keeps failing."""
+    IDEA = "idea"
+    """Somebody would like to see something; the agent's owner takes it up or declines it."""
 
 
 class ItemStatus(StrEnum):
@@ -38,6 +40,7 @@ class InboxItem:
     kind: ItemKind
     status: ItemStatus
     session_id: str
+    """Empty for an idea that came from no session."""
     turn_id: str | None
     action_id: str | None
     workspace: str

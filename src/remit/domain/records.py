@@ -58,6 +58,7 @@ class Tag(StrEnum):
     AUDIT_EXPORTED = "person:audit:exported"
     BUDGET_OVERRUN = "runtime:budget:overrun"
     BUDGET_RELEASED = "person:budget:released"
+    OUTPUT_PUBLISHED = "runtime:output:published"
     DRILL_RUN = "person:drill:run"
 
 
@@ -105,6 +106,7 @@ MEANINGS: dict[Tag, str] = {
     Tag.AUDIT_EXPORTED: "The record was exported; seals the lines of the export that are not records themselves.",
     Tag.BUDGET_OVERRUN: "An action cost more than was reserved; the budgets named are blocked.",
     Tag.BUDGET_RELEASED: "A person released a blocked budget.",
+    Tag.OUTPUT_PUBLISHED: "An agent published an output; names it and its version.",
     Tag.DRILL_RUN: "A drill was run, with its result.",
 }
 """What each tag means, in a line; docs/reference/audit.md prints it."""

@@ -119,6 +119,8 @@ class Desk:
                 self._reconcile(db, item, decider, value, reason)
             case ItemKind.ATTENTION:
                 self._attend(db, item, decider, value, reason)
+            case ItemKind.IDEA:
+                raise InvalidInput(f"{item_id} is an idea", advice="Use `remit ideas accept|ship|decline`.")
             case ItemKind.APPROVAL:
                 raise InvalidInput(
                     f"{item_id} asks for approval", advice=f"Use `remit decide {item_id} approve|edit|deny --reason …`."

@@ -13,6 +13,7 @@ from remit.domain import canonical
 from remit.domain.actions import ActionType, Effect
 from remit.domain.agents import ModelSpec
 from remit.domain.budgets import Usage, micros
+from remit.domain.builtins import is_builtin
 from remit.domain.decisions import ActionStatus, Call, Clearance, NeedsApproval, Outcome, Permit
 from remit.domain.intents import LedgerRow
 from remit.domain.templates import at, filled
@@ -131,7 +132,11 @@ class Attempts:
         action_type = self._source.current().action_type(call.action)
         if action_type is None:
             return False
-        return action_type.effect is Effect.READ or _in_window(action_type, row.first_cleared_at, self._now())
+        return (
+            action_type.effect is Effect.READ
+            or is_builtin(call.action)
+            or _in_window(action_type, row.first_cleared_at, self._now())
+        )
 
     async def look_up(self, road: LookupRoad, call: Call, row: LedgerRow) -> Outcome | None:
         """Find out what became of an action. None: it certainly did not happen, so it may be made again."""

@@ -27,6 +27,7 @@ from remit.errors import Conflict, DatabaseUnavailable, InvalidInput, NotEntitle
 from remit.governance.deployments import Deployments
 from remit.governance.gate import Gate
 from remit.runtime.attempts import Attempts
+from remit.runtime.builtins import Builtins
 from remit.runtime.leases import Lease
 from remit.runtime.loops import LoopDetectedError, LoopGuard
 from remit.runtime.model_agents.local_pins import PinnedGovernance
@@ -198,6 +199,7 @@ class Host:
         self._gate = gate
         self._attempts = attempts
         self._simulated = simulated
+        self._builtins = Builtins(verbs, deployments)
         self._rows = TurnRows(url, deployments)
         self._lease = Lease(url, executor, settings)
 
@@ -283,6 +285,7 @@ class Host:
             opened.rows,
             opened.approvals,
             LoopGuard(version.spec, counts(opened.rows), owned.loop_allowance),
+            builtins=self._builtins,
         )
         return GovernedTurn(self, opened, version, road), owned
 

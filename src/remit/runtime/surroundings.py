@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from remit.domain import canonical
+from remit.domain.builtins import is_builtin
 from remit.errors import ConfigurationError, IntegrityError
 from remit.governance.deployments import Deployments
 from remit.runtime.connections import Connections
@@ -52,7 +53,7 @@ class Surroundings:
 
     def tool_changed(self, action: str) -> bool:
         """True if a server offers a tool otherwise than it was pinned, as far as that is known already."""
-        if self._connections is None:
+        if self._connections is None or is_builtin(action):
             return False
         connection, _, tool = action.partition(".")
         return self._connections.tool_state(connection, tool) in {"changed", "missing"}

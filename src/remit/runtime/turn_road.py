@@ -16,6 +16,7 @@ from typing import Any
 from remit.domain import canonical, ids
 from remit.domain.actions import Effect
 from remit.domain.budgets import Usage, micros
+from remit.domain.builtins import is_builtin
 from remit.domain.decisions import (
     ActionStatus,
     Call,
@@ -37,6 +38,7 @@ from remit.governance.judgement import Request, Run
 from remit.governance.state import GovernanceSource
 from remit.runtime.attempts import Attempts, Prepared
 from remit.runtime.boundaries import passing
+from remit.runtime.builtins import Builtins
 from remit.runtime.loops import LoopGuard
 from remit.runtime.road import Execute, Performed, Question, RunSupersededError, TurnSuspendedError
 
@@ -58,6 +60,7 @@ class TurnRoad:
         approvals: dict[str, list[Approval]],
         loops: LoopGuard,
         *,
+        builtins: Builtins | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._gate = gate
@@ -67,6 +70,7 @@ class TurnRoad:
         self._rows = rows
         self._approvals = approvals
         self._loops = loops
+        self._builtins = builtins
         self._now = now
 
     # -- what an agent may ask for -------------------------------------------------------------------------------
@@ -97,6 +101,8 @@ class TurnRoad:
             asker_digest,
             implied_by,
         )
+        if execute is None and self._builtins is not None and is_builtin(action):
+            execute = self._builtins.executor(self, self._run, key)
         action_type = self._source.current().action_type(action)
         usage = Usage(usd_micros=micros(action_type.cost_usd) if action_type else 0, calls=1)
         return await self._perform(call, usage, execute)

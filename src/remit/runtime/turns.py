@@ -19,6 +19,7 @@ from remit.governance.deployments import Deployments
 from remit.governance.gate import Gate
 from remit.runtime.attempts import Attempts
 from remit.runtime.boundaries import passing
+from remit.runtime.builtins import Builtins
 from remit.runtime.connections import agent_view
 from remit.runtime.loops import LoopDetectedError, LoopGuard
 from remit.runtime.model_agents import run_model_turn
@@ -51,6 +52,7 @@ class TurnRunner:
         attempts: Attempts,
         programs: ProgramHost,
         surroundings: Surroundings,
+        builtins: Builtins,
     ) -> None:
         self._url = url
         self._executor = executor
@@ -60,6 +62,7 @@ class TurnRunner:
         self._attempts = attempts
         self._programs = programs
         self._surroundings = surroundings
+        self._builtins = builtins
         self._rows = TurnRows(url, deployments)
 
     async def run(self, turn_id: str, number: int) -> None:
@@ -112,6 +115,7 @@ class TurnRunner:
             opened.rows,
             opened.approvals,
             LoopGuard(version.spec, counts(opened.rows), owned.loop_allowance),
+            builtins=self._builtins,
         )
         if owned.kind == "undo":
             return await self._undo(opened, road)

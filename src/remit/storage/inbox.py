@@ -183,7 +183,7 @@ def _item(row: dict[str, Any]) -> InboxItem:
         id=row["id"],
         kind=ItemKind(row["kind"]),
         status=ItemStatus(row["status"]),
-        session_id=row["session_id"],
+        session_id=row["session_id"] or "",
         turn_id=row["turn_id"],
         action_id=row["action_id"],
         workspace=row["workspace"],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import os
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from remit.surfaces.cli import common
 
 def commands() -> dict[str, click.Command]:
     """The commands of this module."""
-    return {"up": up, "worker": worker}
+    return {"up": up, "server": server, "worker": worker}
 
 
 _ready = click.option(
@@ -24,11 +26,19 @@ _ready = click.option(
 )
 
 
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+_port = click.option(
+    "--port", type=click.IntRange(0, 65_535), help="Port to listen on; default: 8270, or any other if that is taken."
+)
+
+
 @click.command("up")
 @common.folder_argument
+@_host
+@_port
 @_ready
-def up(folder: Path, ready_file: Path | None) -> None:
-    """Run everything for a project: its database, a worker and the sealer of its record.
+def up(folder: Path, host: str, port: int | None, ready_file: Path | None) -> None:
+    """Run everything for a project: its database, a worker, the sealer of its record and the HTTP server.
 
     In development the project is deployed first if its files differ from what is in force.
     """
@@ -40,7 +50,29 @@ def up(folder: Path, ready_file: Path | None) -> None:
             said = deploy_if_changed(services)
             if said:
                 click.echo(said)
-        _serve(services, ready_file, f"Remit works for {services.declared.project.name}. Ctrl-C ends it.")
+        listening = _server(services, host, port)
+        click.echo(f"Listening on {listening.url}")
+        greeting = f"Remit works for {services.declared.project.name}. Ctrl-C ends it."
+        _serve(services, ready_file, greeting, (listening,))
+
+
+@click.command("server")
+@common.folder_argument
+@_host
+@_port
+@_ready
+def server(folder: Path, host: str, port: int | None, ready_file: Path | None) -> None:
+    """Run the HTTP server and the surfaces alone; workers do the work."""
+    _logging()
+    with common.services(folder) as services:
+        listening = _server(services, host, port)
+
+        async def run(stopping: asyncio.Event, ready: Callable[[], None]) -> None:
+            ready()
+            await listening(stopping)
+
+        greeting = f"The server of {services.declared.project.name} listens on {listening.url}. Ctrl-C ends it."
+        _until_told(run, ready_file, greeting)
 
 
 @click.command("worker")
@@ -53,7 +85,22 @@ def worker(folder: Path, ready_file: Path | None) -> None:
         _serve(services, ready_file, f"A worker for {services.declared.project.name}. Ctrl-C ends it.")
 
 
-def _serve(services: Any, ready_file: Path | None, greeting: str) -> None:
+def _server(services: Any, host: str, port: int | None) -> Any:
+    """The HTTP server, listening. It puts the surfaces together and stands above them, so it is found by its name."""
+    return importlib.import_module("remit.asgi").Server(services, host, port)
+
+
+def _serve(services: Any, ready_file: Path | None, greeting: str, more: tuple[Any, ...] = ()) -> None:
+    async def work(stopping: asyncio.Event, ready: Callable[[], None]) -> None:
+        await services.work(stopping, ready, more=more)
+
+    _until_told(work, ready_file, greeting)
+
+
+def _until_told(
+    run: Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]], ready_file: Path | None, greeting: str
+) -> None:
+    """Run something until a signal ends it; the second signal ends it at once."""
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)  # left by one that was killed
 
@@ -74,7 +121,7 @@ def _serve(services: Any, ready_file: Path | None, greeting: str) -> None:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop)
-        await services.work(stopping, ready)
+        await run(stopping, ready)
 
     try:
         asyncio.run(serve())

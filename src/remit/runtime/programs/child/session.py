@@ -94,6 +94,49 @@ class Session:
         payload = {"name": _text(name, "the name"), "value": value, "reasons": [_reason(r) for r in reasons]}
         await self._ask("emit", payload)
 
+    async def delegate(
+        self, agent: str, input_: Any, *, title: str = "", wait: bool = True, within_seconds: int | None = None
+    ) -> Any:
+        """Have another agent do a piece of work in a session of its own; `remit.delegate` is on the list of tools.
+
+        Returns `{"session": …, "status": …, "output": …}`, with `wait=False` only `session`. Raises session.Failed if
+        the work failed or took longer than `within_seconds`, session.Refused if it may not be delegated.
+        """
+        more: dict[str, Any] = {"title": title, "wait": wait} | _given(within_seconds=within_seconds)
+        return await self.call("remit.delegate", agent=agent, input=input_, **more)
+
+    async def remember(
+        self,
+        key: str,
+        value: Any,
+        *,
+        why: str,
+        scope: str = "agent",
+        subject: str | None = None,
+        keep_days: int | None = None,
+    ) -> Any:
+        """Keep a fact for later sessions. `scope` is `agent`, `workspace` or `person`, whose id is the `subject`."""
+        more: dict[str, Any] = {"scope": scope} | _given(subject=subject, keep_days=keep_days)
+        return await self.call("remit.remember", key=key, value=value, why=why, **more)
+
+    async def recall(self, key: str, *, scope: str = "agent", subject: str | None = None) -> Any:
+        """What was remembered under a key, or None."""
+        return (await self.call("remit.recall", key=key, scope=scope, **_given(subject=subject))).get("value")
+
+    async def publish(self, name: str, body: Any, *, title: str, kind: str = "report") -> Any:
+        """Keep a `draft`, `report`, `list` or `other` output for people to review. Returns its id and version."""
+        return await self.call("remit.publish", name=name, title=title, body=body, kind=kind)
+
+    async def tell(
+        self, text: str, *, to: str | None = None, channel: str | None = None, title: str | None = None
+    ) -> Any:
+        """Send a message to a person (or `role:ID`) or a channel, over the surfaces that are turned on."""
+        return await self.call("remit.tell", text=text, **_given(to=to, channel=channel, title=title))
+
+    async def suggest(self, idea: str) -> Any:
+        """Pass on what somebody would like to see, as an idea for the agent's owner."""
+        return await self.call("remit.suggest", idea=idea)
+
     def now(self) -> datetime:
         """The turn's time, in UTC. The same in every replay; reading it takes no time."""
         return datetime.fromtimestamp((CLOCK.started + CLOCK.offset) // 1_000 / 1_000_000, UTC)
@@ -101,6 +144,10 @@ class Session:
     def uuid4(self) -> uuid.UUID:
         """A random id that is the same in every replay of this turn."""
         return uuid.UUID(bytes=self._uuids.randbytes(16), version=4)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _reason(reason: str | Mapping[str, Any]) -> dict[str, Any]:
