@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
 
 from remit.errors import ConfigurationError, DatabaseUnavailable
+from remit.storage import sessions
 
 if TYPE_CHECKING:
     from remit.bootstrap import Services
@@ -92,7 +93,7 @@ def _health(services: Services) -> list[BaseRoute]:
         """Ready is who reaches the database."""
         try:
             with services.sessions.transaction() as db:
-                db.execute("select 1")
+                sessions.now(db)
         except (DatabaseUnavailable, psycopg.Error):
             return PlainTextResponse("the database cannot be reached\n", status_code=503)
         return PlainTextResponse("ok\n")
