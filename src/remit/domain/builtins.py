@@ -97,6 +97,27 @@ TOOLS: dict[str, ToolDefinition] = {
             {"kind": {"enum": ["draft", "report", "list", "file", "other"]}},
         ),
         _tool(
+            "match",
+            "Find which of some names is meant by what somebody wrote. Scores from 0 to 1, best first.",
+            {
+                "query": {**_TEXT, "minLength": 1, "maxLength": 400},
+                "candidates": {
+                    "type": "array",
+                    "maxItems": 5_000,
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "id": {**_TEXT, "maxLength": 200},
+                            "names": {"type": "array", "maxItems": 20, "items": {**_TEXT, "maxLength": 400}},
+                        },
+                        "required": ["id", "names"],
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            {"limit": {"type": "integer", "minimum": 1, "maximum": 50}},
+        ),
+        _tool(
             "suggest",
             "Pass on what somebody would like to see as an idea to the agent's owner.",
             {"idea": {**_TEXT, "minLength": 1, "maxLength": 4_000}},
@@ -126,6 +147,7 @@ ACTION_TYPES: dict[str, ActionType] = {
     "remit.load_skill": _type("Read a skill"),
     RUN_CODE: _type("Run code in the sandbox", seconds=60),
     "remit.publish": _type("Keep an output for review"),
+    "remit.match": _type("Match a name to names"),
     "remit.suggest": _type("Pass on an idea"),
 }
 """What counts where actions.yaml says nothing. `remit.tell` is not here: it needs people who answer for it."""

@@ -13,7 +13,7 @@ from remit.domain.decisions import Clearance, Outcome
 from remit.errors import DatabaseUnavailable, RemitError
 from remit.governance.deployments import Deployments
 from remit.governance.judgement import Run
-from remit.runtime.builtins import outputs
+from remit.runtime.builtins import matching, outputs
 from remit.runtime.road import Execute, Road, TurnSuspendedError
 from remit.runtime.sessions import Sessions
 
@@ -52,6 +52,7 @@ Tool = Callable[[Invocation], Any | Awaitable[Any]]
 raises as a RemitError is told to the agent as a failure."""
 
 TOOLS: dict[str, Tool] = {
+    "match": matching.match,
     "publish": outputs.publish,
 }
 

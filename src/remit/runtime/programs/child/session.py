@@ -133,6 +133,11 @@ class Session:
         """Send a message to a person (or `role:ID`) or a channel, over the surfaces that are turned on."""
         return await self.call("remit.tell", text=text, **_given(to=to, channel=channel, title=title))
 
+    async def match(self, query: str, candidates: Mapping[str, Sequence[str]], *, limit: int = 5) -> Any:
+        """Which of some names is meant: candidates are id to names; returns `id`, `name` and `score` from 0 to 1."""
+        given = [{"id": key, "names": list(names)} for key, names in candidates.items()]
+        return (await self.call("remit.match", query=query, candidates=given, limit=limit))["matches"]
+
     async def suggest(self, idea: str) -> Any:
         """Pass on what somebody would like to see, as an idea for the agent's owner."""
         return await self.call("remit.suggest", idea=idea)
