@@ -52,38 +52,24 @@ def inbox_(
 
 def context(services: Any, db: Any, item_id: str) -> dict[str, Any]:
     """An item with its action, the policies that asked, who answers for it, history and cost."""
-    from remit.storage import actions, inbox  # noqa: PLC0415
+    from remit.governance.cases import case  # noqa: PLC0415
 
-    found = inbox.get(db, item_id)
-    shown = item_shape(found)
-    if found.action_id is None:
+    found = case(services.deployments.load(), db, item_id)
+    shown = item_shape(found.item)
+    if found.action is None:
         return shown
-    governance = services.deployments.load()
-    made = actions.get(db, found.action_id)
-    action_type = governance.action_type(made["action"])
-    policies = governance.policy.policies
-    spent = sum(a["usd_micros"] for a in actions.of_session(db, found.session_id))
     return {
         **shown,
-        "action": made["action"],
-        "args": made["args"],
-        "asked_args": made["asked_args"],
-        "policies": [
-            {"id": p, "where": _place(policies[p]), "text": policies[p].statement.text}
-            for p in made["policy_ids"]
-            if p in policies
-        ],
-        "raci": action_type.raci.holders() if action_type is not None and action_type.raci is not None else {},
-        "risk": action_type.risk if action_type is not None else None,
-        "reversible": action_type.reversible if action_type is not None else None,
-        "history": actions.history(db, made["action"], before=made["id"]),
-        "session_usd": common.usd(spent),
+        "action": found.action,
+        "args": found.args,
+        "asked_args": found.asked_args,
+        "policies": [{"id": p.id, "where": p.where, "text": p.text} for p in found.policies],
+        "raci": found.raci,
+        "risk": found.risk,
+        "reversible": found.reversible,
+        "history": list(found.history),
+        "session_usd": common.usd(found.usd_micros),
     }
-
-
-def _place(policy: Any) -> str:
-    statement = policy.statement
-    return f"{statement.file}:{statement.line}"
 
 
 def _print_item(shown: dict[str, Any]) -> None:
