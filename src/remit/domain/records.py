@@ -59,6 +59,13 @@ class Tag(StrEnum):
     BUDGET_OVERRUN = "runtime:budget:overrun"
     BUDGET_RELEASED = "person:budget:released"
     OUTPUT_PUBLISHED = "runtime:output:published"
+    EVENT_HAPPENED = "runtime:event:happened"
+    TRIGGER_FIRED = "trigger:firing:started"
+    TRIGGER_SKIPPED = "trigger:firing:skipped"
+    TRIGGER_REFUSED = "trigger:firing:refused"
+    TRIGGER_PAUSED = "person:trigger:paused"
+    TRIGGER_RESUMED = "person:trigger:resumed"
+    CLOCKS_SET = "trigger:clocks:set"
     DRILL_RUN = "person:drill:run"
 
 
@@ -107,6 +114,13 @@ MEANINGS: dict[Tag, str] = {
     Tag.BUDGET_OVERRUN: "An action cost more than was reserved; the budgets named are blocked.",
     Tag.BUDGET_RELEASED: "A person released a blocked budget.",
     Tag.OUTPUT_PUBLISHED: "An agent published an output; names it and its version.",
+    Tag.EVENT_HAPPENED: "Something came in that triggers may wait for, such as a message; holds its digest.",
+    Tag.TRIGGER_FIRED: "A trigger started a session; names the trigger and what made it fire.",
+    Tag.TRIGGER_SKIPPED: "A trigger left something out, such as a time that nobody was there for; says why.",
+    Tag.TRIGGER_REFUSED: "A trigger could not start a session; says why.",
+    Tag.TRIGGER_PAUSED: "A person paused a trigger.",
+    Tag.TRIGGER_RESUMED: "A person let a paused trigger fire again.",
+    Tag.CLOCKS_SET: "Clocks of schedules were set, set anew or taken away, because what is deployed has changed.",
     Tag.DRILL_RUN: "A drill was run, with its result.",
 }
 """What each tag means, in a line; docs/reference/audit.md prints it."""

@@ -29,6 +29,7 @@ create table remit.firings (
     primary key (trigger, key)
 );
 create index firings_newest on remit.firings (trigger, at desc);
+alter table remit.turns add column told_until timestamptz; -- what it emitted until then has been written as events
 create table remit.events (
     id         bigint generated always as identity primary key,
     key        text not null unique,          -- what happened, so that it is told once
@@ -135,24 +136,36 @@ create index ideas_newest on remit.ideas (id desc);
 create table remit.deliveries (
     id         text primary key,
     surface    text not null,                 -- slack, mail
-    kind       text not null,                 -- item, notice, message
-    dedup      text not null unique,          -- what it tells to whom
+    kind       text not null,                 -- item, notice, message, turn
+    dedup      text not null unique,          -- what it tells to whom; the id is made of it
     person     text,                          -- id in the directory
     channel    text,                          -- of the surface, where it is not for one person
+    thread     text,                          -- ref of the conversation in remit.threads that it belongs into
     item_id    text,
+    notice_id  bigint,
     session_id text,
+    turn_id    text,                          -- whose output it is, for kind turn
     action_id  text,
-    body       text,                          -- id in remit.payloads, for kind message and notice
+    body       text,                          -- id in remit.payloads, for kind message
     status     text not null default 'due' check (status in ('due', 'sent', 'dropped')),
     attempts   integer not null default 0,
     next_at    timestamptz not null default clock_timestamp(),
     sent_at    timestamptz,
     ref        jsonb,                         -- where it stands on the surface, to replace it by the outcome
-    shown      text not null default '',      -- status of the item that the sent message shows
+    shown      text not null default '',      -- how the item stood when it was last shown
+    final      boolean not null default false, -- it shows the outcome: nothing will change any more
     error      text not null default '',
     created_at timestamptz not null default clock_timestamp()
 );
 create index deliveries_due on remit.deliveries (surface, next_at) where status = 'due';
+create index deliveries_shown on remit.deliveries (surface, next_at) where status = 'sent' and kind = 'item' and not final;
+create index deliveries_by_action on remit.deliveries (action_id) where kind = 'message';
+create index notices_newest on remit.notices (at);
+-- From when on a surface tells what nobody waits for, so that turning it on does not send what is long past.
+create table remit.surfaces (
+    surface text primary key,
+    since   timestamptz not null default clock_timestamp()
+);
 create index deliveries_of_items on remit.deliveries (item_id) where item_id is not null;
 -- Conversations on surfaces: a Slack thread, a mail thread.
 create table remit.threads (
@@ -160,9 +173,11 @@ create table remit.threads (
     ref        text not null,                 -- TEAM/CHANNEL/TS, or the first message's id
     session_id text not null references remit.sessions,
     created_at timestamptz not null default clock_timestamp(),
+    active_at  timestamptz not null default clock_timestamp(), -- when somebody last wrote there
     primary key (surface, ref)
 );
 create index threads_by_session on remit.threads (session_id);
+create index threads_active on remit.threads (surface, active_at);
 create table remit.links (
     digest     text primary key,              -- SHA-256 of the link's token; the token itself is never stored
     item_id    text not null references remit.inbox_items,
@@ -190,7 +205,8 @@ do $$ begin
     if exists (select 1 from pg_roles where rolname = 'remit_app') then
         grant select, insert, update, delete on
             remit.trigger_state, remit.trigger_clocks, remit.firings, remit.events, remit.memories, remit.memory_uses,
-            remit.outputs, remit.ideas, remit.deliveries, remit.threads, remit.links, remit.knowledge to remit_app;
+            remit.outputs, remit.ideas, remit.deliveries, remit.surfaces, remit.threads, remit.links, remit.knowledge
+            to remit_app;
         grant usage on all sequences in schema remit to remit_app;
     end if;
 end $$;
