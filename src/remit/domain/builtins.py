@@ -97,6 +97,20 @@ TOOLS: dict[str, ToolDefinition] = {
             {"kind": {"enum": ["draft", "report", "list", "file", "other"]}},
         ),
         _tool(
+            "reasons",
+            "Look up why a row of this session's lists is there and why so high, from the reasons recorded with it.",
+            {},
+            {
+                "row": {"type": "string", "maxLength": 400, "description": "Its key, its rank or words of its title."},
+                "list": {
+                    "type": "string",
+                    "maxLength": 400,
+                    "description": "The list's name, if there are several.",
+                },
+                "limit": {"type": "integer", "minimum": 1, "maximum": 50},
+            },
+        ),
+        _tool(
             "match",
             "Find which of some names is meant by what somebody wrote. Scores from 0 to 1, best first.",
             {
@@ -148,6 +162,7 @@ ACTION_TYPES: dict[str, ActionType] = {
     RUN_CODE: _type("Run code in the sandbox", seconds=60),
     "remit.publish": _type("Keep an output for review"),
     "remit.match": _type("Match a name to names"),
+    "remit.reasons": _type("Look up the reasons for a row"),
     "remit.suggest": _type("Pass on an idea"),
 }
 """What counts where actions.yaml says nothing. `remit.tell` is not here: it needs people who answer for it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from pydantic_ai.messages import ModelRequest, TextPart
@@ -11,18 +12,20 @@ from pydantic_ai.settings import ModelSettings
 
 from remit.domain import canonical
 from remit.domain.agents import AgentVersion
+from remit.domain.builtins import DELEGATE
 from remit.domain.decisions import ActionStatus, Reason
 from remit.domain.intents import LedgerRow
+from remit.domain.questions import Question, Remember, Step
 from remit.errors import InvalidInput
 from remit.runtime.model_agents import ModelRegistry
 from remit.runtime.model_agents.messages import load_response
 from remit.runtime.model_agents.provider import Request as ModelCall
 from remit.runtime.programs import ProgramHost, ProgramSource, RecordedCall, Reply, Request, TurnSeed
-from remit.runtime.road import Performed, Question
+from remit.runtime.road import Performed
 from remit.runtime.turn_road import ASK, NOTE, TurnRoad
 from remit.storage.runs import OwnedRun
 
-_OPS = {"tool": "call", "model": "model", "ask": "ask", "note": "emit"}
+_OPS = {"tool": "call", "model": "model", "ask": "ask", "note": "note"}
 
 
 async def run_program_turn(
@@ -41,7 +44,7 @@ async def run_program_turn(
 
     outcome = await host.run(
         ProgramSource(version.agent, version.digest, version.files),
-        TurnSeed(owned.turn_id, owned.started_at, owned.turn_id),
+        TurnSeed(owned.turn_id, owned.started_at, owned.seed),
         given,
         recorded(rows.values()),
         handle,
@@ -70,7 +73,7 @@ def recorded(rows: Iterable[LedgerRow]) -> list[RecordedCall]:
 
 def _recorded_reply(row: LedgerRow) -> Reply | None:
     """What the program got; None where the road is to be asked again, which knows what the ledger holds."""
-    if not row.status.settled or row.mode == "model":
+    if not row.status.settled or row.mode == "model" or row.action == DELEGATE:
         return None
     return Reply("ok") if row.mode == "note" else _reply(_performed(row))
 
@@ -87,14 +90,7 @@ async def _carry_out(request: Request, road: TurnRoad, models: ModelRegistry) ->
                 await road.tool(key, payload["action"], payload["args"], reason=payload["reason"] or "", **told)
             )
         case "ask":
-            confidence = payload["confidence"]
-            question = Question(
-                payload["text"],
-                payload["schema"] or {},
-                payload["to"],
-                payload["context"],
-                float(confidence) if confidence is not None else None,
-            )
+            question = _question(payload)
             return _reply(await road.ask(key, question, **told))
         case "model":
             return await _ask_model(key, payload, road, models, told)
@@ -102,6 +98,31 @@ async def _carry_out(request: Request, road: TurnRoad, models: ModelRegistry) ->
             value = {"name": payload["name"], "value": payload["value"], "reasons": payload["reasons"]}
             await road.note(key, "emit", value, **told)
             return Reply("ok")
+        case "explain":
+            await road.note(key, "rows", payload, **told)
+            return Reply("ok")
+
+
+def _question(payload: dict[str, Any]) -> Question:
+    """Raises InvalidInput where a program forged what its session would not have sent."""
+    more, confidence = payload.get("more") or {}, payload["confidence"]
+    try:
+        remember = more.get("remember")
+        timeout = more.get("timeout")
+        return Question(
+            payload["text"],
+            payload["schema"] or {},
+            payload["to"],
+            payload["context"],
+            float(confidence) if confidence is not None else None,
+            timeout=timedelta(seconds=float(timeout)) if timeout is not None else None,
+            default=more.get("default"),
+            has_default="default" in more,
+            then=tuple(Step(str(s["to"]), timedelta(seconds=float(s["after"]))) for s in more.get("then", ())),
+            remember=Remember(**remember) if remember is not None else None,
+        )
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
+        raise InvalidInput("a question was asked in a form that no session sends") from None
 
 
 async def _ask_model(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -11,8 +11,10 @@ from remit.domain import canonical
 from remit.domain.decisions import Reason
 from remit.errors import RemitError
 
-Op = Literal["call", "ask", "model", "emit"]
-OPS: frozenset[str] = frozenset({"call", "ask", "model", "emit"})
+Op = Literal["call", "ask", "model", "emit", "explain"]
+OPS: frozenset[str] = frozenset({"call", "ask", "model", "emit", "explain"})
+NOTES: frozenset[str] = frozenset({"emit", "explain"})
+"""Kinds of requests that the ledger keeps as notes; a row of a note does not say which it is, its digest does."""
 ReplyStatus = Literal["ok", "refused", "failed", "unknown"]
 
 
@@ -58,6 +60,8 @@ class ProgramSource:
     agent: str
     digest: str
     files: dict[str, bytes]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Name to value; the program reads them as `session.parameters.NAME`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Request:
     op: Op
     payload: dict[str, Any]
     """Canonical. `call`: action, args, reason. `ask`: text, schema, to, context, confidence. `model`: model, prompt,
-    schema, max_output_tokens. `emit`: name, value, reasons."""
+    schema, max_output_tokens. `emit`: name, value, reasons. `explain`: name, rows, at (`FILE:LINE`)."""
     delivered: tuple[int, ...] = ()
     """Ordinals whose results the program has received, in order, and of which no settled row may know yet.
 
@@ -114,6 +118,7 @@ class RecordedCall:
 
     ordinal: int
     op: str
+    """As a request's, or `note`: one of NOTES."""
     reply: Reply | None
     """None: it was asked and is not settled; the handler is asked again."""
     delivered_before: tuple[int, ...] = ()
@@ -169,6 +174,8 @@ def describe(op: str, payload: dict[str, Any]) -> str:
             text = f"a question: {_short(payload.get('text'))}"
         case "model":
             text = f"model {payload.get('model')} {_short(payload.get('prompt'))}"
+        case "explain":
+            text = f"rows of {payload.get('name')} {_short(payload.get('rows'))}"
         case _:
             text = f"{op} {payload.get('name')} {_short(payload.get('value'))}"
     return text

@@ -18,6 +18,7 @@ from remit.domain.decisions import Reason
 from remit.errors import InvalidInput, IsolationUnavailable, ProgramDiverged
 from remit.runtime.programs import endings
 from remit.runtime.programs.calls import (
+    NOTES,
     OPS,
     Emitted,
     ProgramFailed,
@@ -53,6 +54,15 @@ _SHAPES: dict[str, dict[str, Any]] = {
     },
     "model": {"model": str, "prompt": str, "schema": (dict, type(None)), "max_output_tokens": int},
     "emit": {"name": str, "value": object, "reasons": list},
+    "explain": {"name": str, "rows": list, "at": str},
+}
+_ROW: dict[str, Any] = {
+    "key": str,
+    "rank": (int, type(None)),
+    "title": str,
+    "row": object,
+    "reasons": list,
+    "from": list,
 }
 
 
@@ -253,18 +263,37 @@ class Conversation:
 
 
 def _same(before: RecordedCall, request: Request) -> bool:
-    if before.op != request.op:
+    if before.op != request.op and not (before.op == "note" and request.op in NOTES):
         return False
     return before.payload_digest is None or before.payload_digest == request.digest
 
 
 def _fits(op: str, payload: dict[str, Any]) -> bool:
     shape = _SHAPES[op]
+    if op == "ask" and isinstance(payload.get("more"), dict):
+        payload = {k: v for k, v in payload.items() if k != "more"}  # optional; the road looks into it
     if payload.keys() != shape.keys() or not all(isinstance(payload[k], kind) for k, kind in shape.items()):
         return False
     if op == "model":
         return type(payload["max_output_tokens"]) is int and payload["max_output_tokens"] > 0
+    if op == "explain":
+        return all(map(_is_row, payload["rows"]))
     return op != "emit" or all(map(_is_reason, payload["reasons"]))
+
+
+def _is_row(value: Any) -> bool:
+    if not isinstance(value, dict) or value.keys() != _ROW.keys():
+        return False
+    fits = all(isinstance(value[name], kind) for name, kind in _ROW.items())
+    return fits and all(map(_is_reason, value["reasons"])) and all(map(_is_origin, value["from"]))
+
+
+def _is_origin(value: Any) -> bool:
+    match value:
+        case {"request": int(), "action": str(), "path": str(), **rest}:
+            return not rest
+        case _:
+            return False
 
 
 def _is_reason(value: Any) -> bool:
@@ -292,6 +321,7 @@ def _start_frame(
         "agent": program.agent,
         "files": {path: base64.b64encode(data).decode() for path, data in program.files.items()},
         "input": canonical.normalise(given, what="input"),
+        "parameters": canonical.normalise(dict(program.parameters), what="parameters"),
         "seed": turn.seed,
         "at": _microseconds(turn.started_at),
         "order": order,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .asks import NOTHING, more_of, schema_of
 from .clock import CLOCK, stream
+from .origins import Origins
 
 Ask = Callable[[str, dict[str, Any]], "asyncio.Future[Any]"]
 """Sends a request of one kind and gives the future of its result."""
@@ -35,6 +38,26 @@ class Unknown(CallError):
     """Nobody can say whether it happened. Never do it again without asking."""
 
 
+class Parameters:
+    """The agent's parameters, as `parameters.yaml` of its version has them: `session.parameters.NAME`."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            known = ", ".join(sorted(self._values)) or "none"
+            raise AttributeError(f"there is no parameter {name!r}; parameters.yaml declares: {known}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+
 class Session:
     """The program's side of its session. Everything awaited here is governed, recorded and replayed."""
 
@@ -42,9 +65,20 @@ class Session:
     Failed = Failed
     Unknown = Unknown
 
-    def __init__(self, given: Any, seed: str, ask: Ask) -> None:
+    def __init__(
+        self,
+        given: Any,
+        seed: str,
+        ask: Ask,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        origins: Origins | None = None,
+    ) -> None:
         self.input = given
         """What the session was started with."""
+        self.parameters = Parameters(parameters or {})
+        """The agent's parameters, by name."""
+        self._origins = origins or Origins()
         self.random: random.Random = stream(seed, "session")
         """Random numbers that are the same in every replay of this turn."""
         self._uuids = stream(seed, "uuid")
@@ -63,21 +97,48 @@ class Session:
         question: str,
         *,
         schema: Mapping[str, Any] | None = None,
-        choices: Sequence[Any] | None = None,
+        choices: Sequence[Any] | Mapping[str, str] | None = None,
+        text: bool | Mapping[str, Any] = False,
+        number: bool | Mapping[str, Any] = False,
+        yes_no: bool = False,
         to: str | None = None,
         context: Any = None,
         confidence: float | None = None,
+        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - the turn ends meanwhile; nothing runs that long
+        default: Any = NOTHING,
+        then: Iterable[tuple[str, timedelta | float]] = (),
+        remember: str | None = None,
+        scope: str = "agent",
+        subject: str | None = None,
+        keep_days: int | None = None,
     ) -> Any:
         """Ask a person and return the answer, however long that takes.
 
-        Give a JSON Schema or a list of choices. `to` is a person's id or `role:ID`; without it the agent's escalation
-        contact is asked. Raises session.Refused if nobody answers in time.
+        One of these says what an answer is: `choices`, a list, a dict of answer to label, or a list of records with
+        `id`, `title` and more, where the answer is the id; `text=True` or `text={"min": 1, "max": 500, "multiline":
+        True}`, lengths in characters; `number=True` or `number={"min": 0, "max": 9, "whole": True}`; `yes_no=True`; or a
+        JSON `schema`.
+
+        `to` is a person's id, `role:ID` or `channel:NAME`; without it the agent's escalation contact is asked. `then`
+        lists who is asked as well, each with the time (timedelta or seconds) after the one before; without it the
+        reporting line is. After `timeout` the answer is the `default`, or session.Refused is raised, whose reason has
+        the code `question_expired`; `nobody_to_ask` where nobody could ever answer.
+
+        With `remember`, what is remembered under that key is the answer, and nobody is asked; whoever answers may have
+        the answer remembered there. `scope`, `subject` and `keep_days` are as in `session.remember`.
         """
-        if (schema is None) == (choices is None):
-            raise TypeError("give session.ask either schema= or choices=")
-        wanted = {"enum": list(choices)} if choices is not None else dict(schema or {})
+        wanted = schema_of(schema=schema, choices=choices, text=text, number=number, yes_no=yes_no)
+        more = more_of(
+            timeout=timeout,
+            default=default,
+            then=then,
+            remember=remember,
+            scope=scope,
+            subject=subject,
+            keep_days=keep_days,
+        )
         payload = {"text": _text(question, "the question"), "schema": wanted, "to": to, "context": context}
-        return await self._ask("ask", payload | {"confidence": confidence})
+        return await self._ask("ask", payload | {"confidence": confidence} | ({"more": more} if more else {}))
 
     async def model(
         self, model: str, /, *, prompt: str, schema: Mapping[str, Any] | None = None, max_output_tokens: int = 1024
@@ -93,6 +154,32 @@ class Session:
         """Put out a row or an event, with the reasons for it: sentences, or dicts with `code` and `text`."""
         payload = {"name": _text(name, "the name"), "value": value, "reasons": [_reason(r) for r in reasons]}
         await self._ask("emit", payload)
+
+    async def explain(
+        self,
+        row: Any,
+        reasons: Iterable[str | Mapping[str, Any]],
+        *,
+        name: str = "rows",
+        key: str | None = None,
+        rank: int | None = None,
+        title: str | None = None,
+        sources: Sequence[Any] = (),
+    ) -> None:
+        """Put out a row of a list with its reasons, so that anyone can ask why it is there and why so high.
+
+        `name` is the list's. `key` and `title` are taken from the row's `key` or `id`, and its `title` or `name`, where
+        they are not given; `rank` from the order. Objects in `row` and `sources` that came from calls are traced there.
+        """
+        given = _row(row, reasons, key, rank, title, self._origins.of(row, *sources))
+        await self._ask("explain", {"name": _text(name, "the name"), "rows": [given], "at": _place()})
+
+    async def explain_all(self, name: str, rows: Iterable[tuple[Any, Iterable[str | Mapping[str, Any]]]]) -> None:
+        """Put out a whole list, best first, at once: pairs of a row and its reasons. Much cheaper than row by row."""
+        given = [
+            _row(row, reasons, None, rank, None, self._origins.of(row)) for rank, (row, reasons) in enumerate(rows, 1)
+        ]
+        await self._ask("explain", {"name": _text(name, "the name"), "rows": given, "at": _place()})
 
     async def delegate(
         self, agent: str, input_: Any, *, title: str = "", wait: bool = True, within_seconds: int | None = None
@@ -153,6 +240,40 @@ class Session:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _row(
+    row: Any,
+    reasons: Iterable[str | Mapping[str, Any]],
+    key: str | None,
+    rank: int | None,
+    title: str | None,
+    origins: list[dict[str, Any]],
+) -> dict[str, Any]:
+    if isinstance(reasons, (str, Mapping)):
+        raise TypeError("reasons is a list of sentences, or of dicts with `code` and `text`")
+    if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+        raise ValueError("rank is a whole number from 1")
+    return {
+        "key": str(_first(row, "key", "id") if key is None else key),
+        "rank": rank,
+        "title": str(_first(row, "title", "name") if title is None else title),
+        "row": row,
+        "reasons": [_reason(r) for r in reasons],
+        "from": origins,
+    }
+
+
+def _first(row: Any, *names: str) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), "") if isinstance(row, dict) else ""
+
+
+def _place() -> str:
+    """File and line of the program that is at work, as `program.py:12`; empty if no frame of it is in sight."""
+    frame = sys._getframe(2)  # noqa: SLF001 - the inspect module does no better and costs more
+    while frame is not None and not frame.f_code.co_filename.startswith("agents/"):
+        frame = frame.f_back  # type: ignore[assignment]
+    return "" if frame is None else f"{frame.f_code.co_filename.split('/', 2)[2]}:{frame.f_lineno}"
 
 
 def _reason(reason: str | Mapping[str, Any]) -> dict[str, Any]:

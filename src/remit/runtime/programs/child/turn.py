@@ -14,6 +14,7 @@ from . import wire
 from .clock import CHANCE, CLOCK
 from .loader import ProgramFiles, take_over
 from .loop import TurnLoop
+from .origins import Origins
 from .session import Failed, Refused, Session, Unknown
 
 OUT_OF_MEMORY = 77
@@ -35,6 +36,7 @@ class Conversation:
         self._read = 0
         self._order: list[int] = start["order"][::-1]
         self.delivered: list[int] = []
+        self.origins = Origins()
         self.loop = TurnLoop(self.deliver)
 
     def ask(self, op: str, payload: dict[str, Any]) -> asyncio.Future[Any]:
@@ -92,6 +94,7 @@ class Conversation:
         if future.done():  # the program gave up waiting for it
             return
         if status == "ok":
+            self.origins.keep(number, subject, value)
             future.set_result(value)
         else:
             future.set_exception(_ERRORS[status](error or f"{subject} {_ENDED[status]}", reasons))
@@ -128,7 +131,13 @@ def _run(pipe: wire.Pipe, ballast: list[bytearray]) -> None:
     take_over(files)
     conversation = Conversation(pipe, start)
     try:
-        session = Session(start["input"], start["seed"], conversation.ask)
+        session = Session(
+            start["input"],
+            start["seed"],
+            conversation.ask,
+            parameters=start["parameters"],
+            origins=conversation.origins,
+        )
         output = conversation.loop.run_until_complete(_program(session))
         body = _output({"k": "d", "v": output, "d": conversation.delivered, "out": printed.text()})
     except (EOFError, BrokenPipeError):
