@@ -29,6 +29,7 @@ class Tag(StrEnum):
     APPROVAL_EDITED = "person:approval:edited"
     APPROVAL_DENIED = "person:approval:denied"
     APPROVAL_EXPIRED = "clock:approval:expired"
+    QUESTION_EXPIRED = "clock:question:expired"
     ITEM_ESCALATED = "clock:item:escalated"
     ITEM_OPENED = "runtime:item:opened"
     ITEM_ANSWERED = "person:item:answered"
@@ -58,7 +59,21 @@ class Tag(StrEnum):
     AUDIT_EXPORTED = "person:audit:exported"
     BUDGET_OVERRUN = "runtime:budget:overrun"
     BUDGET_RELEASED = "person:budget:released"
+    MEMORY_KEPT = "runtime:memory:kept"
+    MEMORY_USED = "runtime:memory:used"
+    MEMORY_CORRECTED = "person:memory:corrected"
+    MEMORY_REVIEWED = "person:memory:reviewed"
+    MEMORY_ERASED = "person:memory:erased"
+    MEMORY_EXPIRED = "clock:memory:expired"
+    MEMORY_EXPORTED = "person:memory:exported"
     OUTPUT_PUBLISHED = "runtime:output:published"
+    OUTPUT_ACCEPTED = "person:output:accepted"
+    OUTPUT_EDITED = "person:output:edited"
+    OUTPUT_REJECTED = "person:output:rejected"
+    OUTPUT_DISPUTED = "person:output:disputed"
+    PARAMETERS_PROPOSED = "person:parameters:proposed"
+    PARAMETERS_DECLINED = "person:parameters:declined"
+    PARAMETERS_TUNED = "person:parameters:tuned"
     EVENT_HAPPENED = "runtime:event:happened"
     TRIGGER_FIRED = "trigger:firing:started"
     TRIGGER_SKIPPED = "trigger:firing:skipped"
@@ -66,6 +81,12 @@ class Tag(StrEnum):
     TRIGGER_PAUSED = "person:trigger:paused"
     TRIGGER_RESUMED = "person:trigger:resumed"
     CLOCKS_SET = "trigger:clocks:set"
+    LINK_MADE = "mail:link:made"
+    LINK_USED = "mail:link:used"
+    LINK_REFUSED = "mail:link:refused"
+    PEOPLE_TOLD = "agent:people:told"
+    DELIVERY_SENT = "surface:delivery:sent"
+    DELIVERY_DROPPED = "surface:delivery:dropped"
     DRILL_RUN = "person:drill:run"
 
 
@@ -84,6 +105,7 @@ MEANINGS: dict[Tag, str] = {
     Tag.APPROVAL_EDITED: "A person changed an action's arguments; it is judged anew as changed.",
     Tag.APPROVAL_DENIED: "A person denied an action.",
     Tag.APPROVAL_EXPIRED: "Nobody decided in time, or an approval was not used in time; the action does not happen.",
+    Tag.QUESTION_EXPIRED: "Nobody answered a question in time: its default was taken, or the agent was told.",
     Tag.ITEM_ESCALATED: "An inbox item was not answered in time and goes to the next in the reporting line as well.",
     Tag.ITEM_OPENED: "A person is asked for something other than an approval: a question, or to look at a problem.",
     Tag.ITEM_ANSWERED: "A person answered an inbox item.",
@@ -113,7 +135,21 @@ MEANINGS: dict[Tag, str] = {
     Tag.AUDIT_EXPORTED: "The record was exported; seals the lines of the export that are not records themselves.",
     Tag.BUDGET_OVERRUN: "An action cost more than was reserved; the budgets named are blocked.",
     Tag.BUDGET_RELEASED: "A person released a blocked budget.",
+    Tag.MEMORY_KEPT: "A fact was remembered, by an agent or as the answer to a question; names its key and scope.",
+    Tag.MEMORY_USED: "A session used what was remembered; names the memory and the digest of what it got.",
+    Tag.MEMORY_CORRECTED: "A person corrected a memory; names the one that replaces it.",
+    Tag.MEMORY_REVIEWED: "A person has looked at a memory and vouches for it.",
+    Tag.MEMORY_ERASED: "A person erased a memory; its digest stays.",
+    Tag.MEMORY_EXPIRED: "A memory's time was over: it is not used any more, and its contents are gone.",
+    Tag.MEMORY_EXPORTED: "Memories were exported with their contents.",
     Tag.OUTPUT_PUBLISHED: "An agent published an output; names it and its version.",
+    Tag.OUTPUT_ACCEPTED: "A reader accepted an output as it is.",
+    Tag.OUTPUT_EDITED: "A reader changed an output; names the version that replaces it.",
+    Tag.OUTPUT_REJECTED: "A reader rejected an output.",
+    Tag.OUTPUT_DISPUTED: "A reader disputes an output; the agent's owner is asked to look.",
+    Tag.PARAMETERS_PROPOSED: "A person asked for another value of an agent's parameters; somebody else has to approve.",
+    Tag.PARAMETERS_DECLINED: "A person declined another value of an agent's parameters.",
+    Tag.PARAMETERS_TUNED: "A person changed an agent's parameters; names the values before and after.",
     Tag.EVENT_HAPPENED: "Something came in that triggers may wait for, such as a message; holds its digest.",
     Tag.TRIGGER_FIRED: "A trigger started a session; names the trigger and what made it fire.",
     Tag.TRIGGER_SKIPPED: "A trigger left something out, such as a time that nobody was there for; says why.",
@@ -121,6 +157,12 @@ MEANINGS: dict[Tag, str] = {
     Tag.TRIGGER_PAUSED: "A person paused a trigger.",
     Tag.TRIGGER_RESUMED: "A person let a paused trigger fire again.",
     Tag.CLOCKS_SET: "Clocks of schedules were set, set anew or taken away, because what is deployed has changed.",
+    Tag.LINK_MADE: "A link for one person to one inbox item was made, to be mailed to them; says until when it works.",
+    Tag.LINK_USED: "A person decided or answered by the link in a mail; it does not work again.",
+    Tag.LINK_REFUSED: "Something that was asked for by the link in a mail was refused; says why.",
+    Tag.PEOPLE_TOLD: "An agent told people or channels something; names them, the surfaces and the digest.",
+    Tag.DELIVERY_SENT: "A message arrived on a surface; names the surface and whom it was for.",
+    Tag.DELIVERY_DROPPED: "A message was not sent, because nobody needs it any more or nobody can be reached there.",
     Tag.DRILL_RUN: "A drill was run, with its result.",
 }
 """What each tag means, in a line; docs/reference/audit.md prints it."""

@@ -19,13 +19,14 @@ _TABLES = (
     "outputs",
     "ideas",
     "deliveries",
+    "surfaces",
     "threads",
     "links",
     "knowledge",
 )
 _COLUMNS = {
     "sessions": ("origin_turn", "origin_action", "depth", "fork_point", "search"),
-    "turns": ("on_behalf_of", "inherits_turn", "inherits_until"),
+    "turns": ("on_behalf_of", "inherits_turn", "inherits_until", "delivered"),
 }
 
 
@@ -38,6 +39,8 @@ def downgrade() -> None:
     """Remove them, with all that they hold."""
     for table in _TABLES:
         op.execute(f"drop table remit.{table}")
+    op.execute("drop index remit.notices_newest")
+    op.execute("drop function remit.delivery_id(text)")
     for table, columns in _COLUMNS.items():
         for column in columns:
             op.execute(f"alter table remit.{table} drop column {column}")

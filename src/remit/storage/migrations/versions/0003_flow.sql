@@ -48,14 +48,20 @@ create index events_open on remit.events (id) where handled_at is null;
 alter table remit.sessions add column origin_turn text;   -- the turn that delegated it
 alter table remit.sessions add column origin_action text; -- the action that delegated it
 alter table remit.sessions add column depth integer not null default 0; -- how many delegations and events led to it
-alter table remit.sessions add column fork_point text;    -- TURN:KEY, the first thing that the fork does anew
+alter table remit.sessions add column origin_waits boolean not null default false; -- that action waits for its outcome
+alter table remit.sessions add column due_at timestamptz; -- not done by then: it is cancelled, and has failed for its parent
+alter table remit.sessions add column fork_point text;    -- TURN or TURN:KEY, the first thing that the fork does anew
+alter table remit.sessions add column inherits text[] not null default '{}'; -- turns before it, of other sessions, in order
 alter table remit.sessions add column search tsvector not null default ''; -- words of title, messages and outputs
 create unique index sessions_by_origin on remit.sessions (origin_action) where origin_action is not null;
 create index sessions_by_parent on remit.sessions (parent_id) where parent_id is not null;
 create index sessions_by_words on remit.sessions using gin (search);
 alter table remit.turns add column on_behalf_of text;     -- the author of its message, where the session is assisted
-alter table remit.turns add column inherits_turn text;    -- whose ledger rows a forked turn begins with
-alter table remit.turns add column inherits_until text;   -- the last of those rows' keys
+alter table remit.turns add column requester text;       -- who asked for it in the end, also through agents: never its approver
+alter table remit.turns add column inherits text[] not null default '{}'; -- settled actions of other turns that it begins with
+alter table remit.turns add column seed_turn text;       -- the turn whose chance and clock it replays
+alter table remit.turns add column seed_at timestamptz;
+alter table remit.turns add column delivered text[] not null default '{}'; -- a program's last results, in their order
 alter table remit.inbox_items alter column session_id drop not null; -- an idea may come from no session
 
 -- Memory -------------------------------------------------------------------------------------------------------
@@ -98,8 +104,9 @@ create table remit.outputs (
     id         text primary key,              -- derived from the action that published it
     session_id text not null references remit.sessions,
     turn_id    text not null,
-    action_id  text not null,
+    action_id  text not null,                 -- of a person's version: that of the version that was edited
     agent      text not null,
+    by         text not null,                 -- whose version it is: agent:NAME or person:ID
     workspace  text not null,
     name       text not null,                 -- the same name in a session is the same output, in versions
     version    integer not null,
@@ -161,6 +168,10 @@ create index deliveries_due on remit.deliveries (surface, next_at) where status 
 create index deliveries_shown on remit.deliveries (surface, next_at) where status = 'sent' and kind = 'item' and not final;
 create index deliveries_by_action on remit.deliveries (action_id) where kind = 'message';
 create index notices_newest on remit.notices (at);
+-- A delivery's id is made of what it tells to whom: whoever looks makes the same one.
+create function remit.delivery_id(p_dedup text) returns text language sql immutable as $$
+    select 'dlv_' || left(encode(sha256(convert_to(p_dedup, 'UTF8')), 'hex'), 26)
+$$;
 -- From when on a surface tells what nobody waits for, so that turning it on does not send what is long past.
 create table remit.surfaces (
     surface text primary key,
@@ -182,22 +193,24 @@ create table remit.links (
     digest     text primary key,              -- SHA-256 of the link's token; the token itself is never stored
     item_id    text not null references remit.inbox_items,
     person     text not null,
+    nonce      bytea not null,                -- random; the token is made of it and of a key outside the database
     created_at timestamptz not null default clock_timestamp(),
     expires_at timestamptz not null,
-    used_at    timestamptz
+    used_at    timestamptz,
+    unique (item_id, person)
 );
 
 -- Knowledge ----------------------------------------------------------------------------------------------------
 create table remit.knowledge (
     agent    text not null,
-    version  text not null,                   -- of the agent, so that a session reads what it began with
+    digest   text not null,                   -- of the folder's contents: a session reads what it began with
     path     text not null,
     ordinal  integer not null,
     heading  text not null default '',
     line     integer not null,                -- where the passage begins
     body     text not null,
     words    tsvector not null,
-    primary key (agent, version, path, ordinal)
+    primary key (agent, digest, path, ordinal)
 );
 create index knowledge_by_words on remit.knowledge using gin (words);
 
