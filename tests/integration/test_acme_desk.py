@@ -147,7 +147,8 @@ class Gate:
 @asynccontextmanager
 async def desk(project, engine, agent, data):
     """A maker of gates for the agent's sessions, over servers that run, and the clients of those servers."""
-    clients, refunded = {name: Client(transport(name, data)) for name in project.connections}, Counter()
+    systems = ("helpdesk", "payments", "crm")
+    clients, refunded = {name: Client(transport(name, data)) for name in systems}, Counter()
     await asyncio.gather(*(client.__aenter__() for client in clients.values()))
     try:
         yield lambda ticket_id: Gate(project, engine, clients, refunded, agent, ticket_id), clients
@@ -284,7 +285,7 @@ def test_everybody_who_answers_for_an_action_is_there_and_two_approvers_are_two_
         assert all(len(people) == 1 for people in found.values()), name
         assert found["accountable"] != found["risk_owner"]
     assert len(directory.people) >= 12
-    assert sum(not directory.is_active(p.id) for p in directory.people) == 1
+    assert {p.id for p in directory.people if not directory.is_active(p.id)} == {"tom.becker", "viktor.lang"}
 
 
 def test_the_desk_of_a_gullible_model_gives_away_no_more_than_the_program(project, engine, tmp_path):

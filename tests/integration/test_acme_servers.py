@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -118,8 +118,9 @@ def data(tmp_path):
 def shared(tmp_path_factory):
     """One process of each server, because starting one takes a second; each test takes a charge of its own."""
     data = tmp_path_factory.mktemp("shared")
-    with Server("payments", data) as payments, Server("helpdesk", data) as helpdesk, Server("crm", data) as crm:
-        yield {"payments": payments, "helpdesk": helpdesk, "crm": crm, "data": data}
+    names = ("payments", "helpdesk", "crm", "transcripts", "revenue")
+    with ExitStack() as stack:
+        yield {"data": data, **{name: stack.enter_context(Server(name, data)) for name in names}}
 
 
 @pytest.fixture
@@ -321,7 +322,7 @@ def test_a_tool_can_describe_itself_otherwise(shared, payments):
 
 def test_every_tool_is_pinned_as_its_server_describes_it(shared):
     pins = json.loads((ACME / "tools.lock.json").read_text())["connections"]
-    for name, server in ((n, shared[n]) for n in ("payments", "helpdesk", "crm")):
+    for name, server in ((n, shared[n]) for n in ("payments", "helpdesk", "crm", "transcripts", "revenue")):
         live = {
             t["name"]: (t["description"], t["inputSchema"], t["outputSchema"])
             for t in server.request("tools/list", {})["tools"]

@@ -1,10 +1,16 @@
-"""Acme's CRM: who the customers are. Its notes honour no idempotency key and cannot be looked up, as in many a CRM."""
+"""Acme's CRM: who the customers are, and which accounts its sellers look after (crm_accounts.py).
+
+Its notes honour no idempotency key and cannot be looked up, as in many a CRM.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from typing import Annotated, Any, Literal
 
+import crm_accounts
+import crm_meetings
+import crm_records
 from common import Store, serve
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
@@ -62,10 +68,13 @@ def _seed(db: sqlite3.Connection) -> None:
     columns = ("customer_id", "name", "email", "company", "country", "tier", "since")
     for row in store.seed_rows("customers"):
         db.execute("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?)", [row[column] for column in columns])
+    crm_records.seed(db)
 
 
-store = Store("crm", TABLES + ";", _seed)
-server = FastMCP("acme-crm", instructions="Acme's customers.")
+store = Store("crm", f"{TABLES};{crm_records.TABLES};{crm_meetings.TABLES};", _seed)
+server = FastMCP("acme-crm", instructions="Acme's customers, and the accounts of its sellers.")
+crm_accounts.register(server, store)
+crm_meetings.register(server, store)
 
 
 @server.tool(annotations={"readOnlyHint": True})
@@ -115,12 +124,13 @@ def update_email(customer_id: str, email: str) -> Customer:
 
 
 def changes() -> dict[str, Any]:
-    """Print every note, and every customer that is no longer as seeded, as JSON."""
+    """Print every note, every customer that is no longer as seeded, and what was entered about accounts, as JSON."""
     seeded = {row["customer_id"]: row for row in store.seed_rows("customers")}
     with store.work() as db:
         notes = [dict(row) for row in db.execute("SELECT * FROM notes ORDER BY number").fetchall()]
         customers = [dict(row) for row in db.execute("SELECT * FROM customers ORDER BY customer_id").fetchall()]
-    return {"notes": notes, "changed": [row for row in customers if row != seeded.get(row["customer_id"])]}
+        sales = {name: [dict(row) for row in db.execute(read).fetchall()] for name, read in (crm_records.CHANGES | crm_meetings.CHANGES).items()}
+    return {"notes": notes, "changed": [row for row in customers if row != seeded.get(row["customer_id"])], **sales}
 
 
 def _row(db: sqlite3.Connection, customer_id: str) -> sqlite3.Row:

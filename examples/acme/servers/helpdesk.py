@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ from common import Store, serve
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from pydantic import BaseModel, Field
+from sales_world import today, world
 
 Status = Literal["open", "pending", "solved"]
 
@@ -17,6 +19,9 @@ CREATE TABLE tickets (ticket_id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT
   body TEXT NOT NULL, created_at TEXT NOT NULL, channel TEXT NOT NULL, status TEXT NOT NULL);
 CREATE TABLE entries (number INTEGER PRIMARY KEY, ticket_id TEXT NOT NULL, kind TEXT NOT NULL, recipient TEXT NOT NULL,
   text TEXT NOT NULL, key TEXT NOT NULL);
+CREATE TABLE account_tickets (ticket_id TEXT PRIMARY KEY, account_id TEXT, subject TEXT NOT NULL,
+  priority TEXT NOT NULL, opened_on TEXT NOT NULL, answered_on TEXT, status TEXT NOT NULL);
+CREATE INDEX account_tickets_by_account ON account_tickets (account_id);
 """
 
 
@@ -63,6 +68,23 @@ class Written(BaseModel):
     status: str
 
 
+class AccountTicket(BaseModel):
+    """A ticket of a company that Acme's sellers look after. `answered_on` is null until somebody has answered."""
+
+    ticket_id: str
+    account_id: str
+    subject: str
+    priority: str
+    opened_on: str
+    answered_on: str | None
+
+
+class AccountTickets(BaseModel):
+    """Open tickets of some accounts, oldest first."""
+
+    tickets: list[AccountTicket]
+
+
 class FoundReply(BaseModel):
     """The reply that was written under an idempotency key; null: none was."""
 
@@ -73,6 +95,9 @@ def _seed(db: sqlite3.Connection) -> None:
     columns = ("ticket_id", "name", "email", "subject", "body", "created_at", "channel")
     for row in store.seed_rows("tickets"):
         db.execute("INSERT INTO tickets VALUES (?, ?, ?, ?, ?, ?, ?, 'open')", [row[column] for column in columns])
+    columns = ("ticket_id", "account_id", "subject", "priority", "opened_on", "answered_on", "status")
+    for row in world(today())["tickets"]:
+        db.execute("INSERT INTO account_tickets VALUES (?, ?, ?, ?, ?, ?, ?)", [row[column] for column in columns])
 
 
 store = Store("helpdesk", TABLES, _seed)
@@ -98,6 +123,18 @@ def find_tickets(text: Annotated[str, Field(min_length=3)]) -> Tickets:
             (text,),
         ).fetchall()
         return Tickets(tickets=[Summary(**dict(row)) for row in rows])
+
+
+@server.tool(annotations={"readOnlyHint": True})
+def list_account_tickets(account_ids: Annotated[list[str], Field(max_length=1000)]) -> AccountTickets:
+    """List the open tickets of many accounts in one call."""
+    with store.work() as db:
+        rows = db.execute(
+            "SELECT * FROM account_tickets WHERE status = 'open'"
+            " AND account_id IN (SELECT value FROM json_each(?)) ORDER BY opened_on, ticket_id",
+            (json.dumps(account_ids),),
+        ).fetchall()
+        return AccountTickets(tickets=[AccountTicket(**dict(row)) for row in rows])
 
 
 @server.tool(annotations={"readOnlyHint": True})

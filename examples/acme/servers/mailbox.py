@@ -16,8 +16,10 @@ from fastmcp.exceptions import ToolError
 from pydantic import BaseModel, Field
 
 TABLES = """
-CREATE TABLE events (event_id TEXT PRIMARY KEY, mailbox TEXT NOT NULL, start TEXT NOT NULL, body TEXT NOT NULL);
-CREATE TABLE messages (message_id TEXT PRIMARY KEY, mailbox TEXT NOT NULL, sent_at TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE events (event_id TEXT, mailbox TEXT, start TEXT NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (mailbox, event_id));
+CREATE TABLE messages (message_id TEXT, mailbox TEXT, sent_at TEXT NOT NULL, body TEXT NOT NULL,
+  PRIMARY KEY (mailbox, message_id));
 CREATE TABLE mailboxes (mailbox TEXT PRIMARY KEY);
 """
 

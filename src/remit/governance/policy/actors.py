@@ -28,7 +28,7 @@ def entities(agent: str, spec: AgentSpec, person: Person | None) -> list[dict[st
     made = [_entity("Agent", agent, attrs, groups)]
     if person is not None:
         belongs = {("Role", r) for r in person.roles} | {("Workspace", w) for w in person.workspaces}
-        made.append(_entity("Person", person.id, {}, belongs))
+        made.append(_entity("Person", person.id, {"id": person.id}, belongs))
         groups |= belongs
     return made + [_entity(kind, name, {}, set()) for kind, name in sorted(groups)]
 

@@ -19,7 +19,7 @@ PRINCIPALS = """\
 entity Role;
 entity Workspace;
 entity Workflow;
-entity Person in [Role, Workspace];
+entity Person in [Role, Workspace] = {"id": String};
 entity Agent in [Workspace, Workflow] = {
   "owner": String, "layer": String, "workspace": Workspace, "workflow"?: Workflow
 };
