@@ -15,17 +15,10 @@ MOST_CHOICES = 8
 async def account_of(session, event, accounts):
     """The account with `confidence` and `why`; None: it belongs to none.
 
-    Remembered answers come first, then the domain of those who came, then names. Raises session.Refused if a person
-    was to be asked and nobody answered.
+    The domain of those who came counts first, then names, then what a colleague says or said before. Raises
+    session.Refused if a person was to be asked and nobody answered.
     """
     by_id = {account["account_id"]: account for account in accounts}
-    key = memory_key(event)
-    known = await session.recall(key)
-    if known is not None:
-        if known == "none":
-            return None
-        if known in by_id:
-            return chosen(by_id[known], 1.0, "a colleague said so before")
     found = by_domain(event, accounts)
     if len(found) == 1:
         return chosen(found[0], 0.97, f"{found[0]['name']} is the only account with that domain")
@@ -35,7 +28,7 @@ async def account_of(session, event, accounts):
         return None  # neither domain nor name is known: no client as far as the CRM knows
     if best[0] >= SURE and best[0] - second[0] >= APART:
         return chosen(best[1], best[0], f"its title names {best[1]['name']}")
-    return await ask(session, event, found or [a for _, a in scored[:MOST_CHOICES]], best[0], by_id, key)
+    return await ask(session, event, found or [a for _, a in scored[:MOST_CHOICES]], best[0], by_id)
 
 
 def memory_key(event):
@@ -57,8 +50,8 @@ async def by_name(session, event, accounts):
     return [(match["score"], by_id[match["id"]]) for match in matches]
 
 
-async def ask(session, event, choices, confidence, by_id, key):
-    """Ask whose mailbox it is; `none` is an answer too."""
+async def ask(session, event, choices, confidence, by_id):
+    """Ask whose mailbox it is, unless that was remembered; `none` is an answer too."""
     rows = [{"id": a["account_id"], "title": a["name"], "details": ", ".join(a["domains"])} for a in choices]
     answer = await session.ask(
         f"Which account does the meeting “{event['title']}” with {names(event)} belong to?",
@@ -66,7 +59,7 @@ async def ask(session, event, choices, confidence, by_id, key):
         to=session.input["owner"],
         context={"title": event["title"], "start": event["start"], "with": names(event)},
         confidence=confidence,
-        remember=key,
+        remember=memory_key(event),
     )
     return None if answer == "none" else chosen(by_id[answer], 1.0, "a colleague says so")
 

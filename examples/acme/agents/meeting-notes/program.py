@@ -12,7 +12,10 @@ from meetings import draft, not_a_client_meeting, related
 async def run(session):
     """Handle the meetings of one mailbox between two moments."""
     mailbox, span = session.input["mailbox"], {k: session.input[k] for k in ("after", "before")}
-    events = (await session.call("mailbox.list_events", mailbox=mailbox, **span))["events"]
+    try:
+        events = (await session.call("mailbox.list_events", mailbox=mailbox, **span))["events"]
+    except session.Refused as refused:
+        return {"mailbox": mailbox, "refused": refused.reasons[-1]["code"]}
     messages = (await session.call("mailbox.list_messages", mailbox=mailbox, **span))["messages"]
     accounts = (await session.call("crm.list_account_names"))["accounts"]
     counts = {"noted": 0, "skipped": 0}
