@@ -100,4 +100,10 @@ class Session:
     updated_at: datetime
     reason: str
     """Why it stands where it stands, in a sentence."""
-    output: Any = None
+    parent_id: str | None = None
+    """The session that delegated it."""
+    depth: int = 0
+    """How many delegations and events led to it."""
+    forked_from: str | None = None
+    fork_point: str | None = None
+    """Where it was forked: the turn, or the turn and place, that it does anew."""

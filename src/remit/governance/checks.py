@@ -22,6 +22,8 @@ def identity(governance: Governance, actor: Actor) -> Reason | None:
     if agent in governance.suspended:
         return Reason(ReasonCode.AGENT_SUSPENDED, f"agent {agent} is suspended")
     person = actor.on_behalf_of
+    if actor.assisted and person is None:
+        return Reason(ReasonCode.PERSON_UNKNOWN, f"{agent} acts only through a person, and nobody asked for this")
     if person is not None and not governance.project.directory.is_active(person):
         return Reason(ReasonCode.PERSON_UNKNOWN, f"{person}, on whose behalf it acts, is not an active person")
     return None

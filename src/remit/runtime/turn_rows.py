@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +17,8 @@ from remit.domain.sessions import TurnStatus
 from remit.governance import items
 from remit.governance.deployments import Deployments
 from remit.governance.judgement import Run
-from remit.storage import budgets, inbox, runs, sessions
+from remit.runtime.triggers import listening
+from remit.storage import budgets, delegations, inbox, runs, sessions
 from remit.storage.database import connect
 from remit.storage.runs import OwnedRun
 
@@ -43,14 +45,22 @@ class Ending:
     error: str | None = None
     waiting_for: str = ""
     resume_at: datetime | None = None
+    delivered: tuple[str, ...] = ()
+    """Keys of a program's last results, in the order in which it got them: its replay needs that."""
+
+    @property
+    def ended(self) -> bool:
+        """True if the turn itself has ended."""
+        return self.status is not TurnStatus.WAITING
 
 
 class TurnRows:
     """Reads and writes what surrounds a run. Every method blocks for a round trip or two."""
 
-    def __init__(self, url: str, deployments: Deployments) -> None:
+    def __init__(self, url: str, deployments: Deployments, resume: Callable[[sessions.Db, str], None]) -> None:
         self._url = url
         self._deployments = deployments
+        self._resume = resume
 
     def known(self, db: sessions.Db, owned: OwnedRun) -> tuple[Any, dict[str, list[Approval]], list[Any]]:
         """The message that the turn answers, what people have said to its actions, and the session's earlier turns."""
@@ -92,9 +102,14 @@ class TurnRows:
         )
 
     def end(self, owned: OwnedRun, number: int, ending: Ending) -> bool:
-        """Write how run `number` ended. False: a newer run has taken over, and nothing was written."""
+        """Write how run `number` ended. False: a newer run has taken over, and nothing was written.
+
+        A turn that waits for what this one was delegated is given its next run in the same transaction.
+        """
+        project = self._deployments.current().project
         with connect(self._url) as db:
-            return runs.end_run(
+            listening.tell_emits(db, project, owned)
+            written = runs.end_run(
                 db,
                 owned,
                 number,
@@ -104,6 +119,14 @@ class TurnRows:
                 output=canonical.normalise(ending.output, what="output"),
                 error=ending.error,
             )
+            if written and ending.ended:
+                listening.tell_outcome(db, project, owned, ending.status)
+            if written and ending.delivered:
+                runs.keep_delivered(db, owned.turn_id, ending.delivered)
+            parent = delegations.waiting_parent(db, owned.turn_id) if written and ending.ended else None
+            if parent is not None:
+                self._resume(db, parent)
+            return written
 
     def ask_owner(self, owned: OwnedRun, summary: str, detail: dict[str, object]) -> None:
         """Ask the agent's owner to look at the turn, once."""

@@ -68,10 +68,16 @@ class Ledger:
                 pause = min(pause * 2, 2.0)
 
     async def turn(self, turn_id: str) -> dict[str, LedgerRow]:
-        """Everything that the ledger holds of a turn, by key, in the order in which it was asked for."""
+        """Everything that the ledger holds of a turn, by key, in the order in which it was asked for.
+
+        A forked turn begins with what it inherits: settled actions of other turns, under the keys that they had there.
+        """
+        found: dict[str, LedgerRow] = {}
         async with await psycopg.AsyncConnection.connect(self._url, row_factory=dict_row) as db:
-            cursor = await db.execute(_TURN, (turn_id,))
-            return {row["key"]: _row(row) async for row in cursor}
+            for statement in (_INHERITED, _TURN):
+                cursor = await db.execute(statement, (turn_id,))
+                found |= {row["key"]: _row(row) async for row in cursor}
+        return found
 
     async def close(self) -> None:
         """Close the connections."""
@@ -116,7 +122,7 @@ class Ledger:
         return [Settled(a["answer"], datetime.fromisoformat(a["at"]) if a.get("at") else None) for a in answers]
 
 
-_TURN = """
+_ROWS = """
 select a.id, a.turn_id, a.session_id, a.key, a.mode, a.action, a.asked_digest, a.args_digest, a.asker_digest,
        a.status, a.reasons, a.policy_ids, a.roles, a.attempt, a.first_cleared_at, a.settled_at, a.item_id, a.delivered,
        a.error, a.usd_micros, a.input_tokens, a.output_tokens, a.override,
@@ -127,9 +133,10 @@ from remit.actions a
 left join remit.payloads r on r.id = 'pay_' || substr(a.id, 5) || 'r'
 left join remit.payloads e on e.id = 'pay_' || substr(a.id, 5) || 'e'
 left join remit.inbox_items i on i.id = a.item_id
-where a.turn_id = %s
-order by a.created_at, a.id
 """
+_TURN = f"{_ROWS} where a.turn_id = %s order by a.created_at, a.id"
+_INHERITED = f"""{_ROWS}
+where a.id in (select unnest(inherits) from remit.turns where id = %s) order by a.created_at, a.id"""
 
 
 def _salts(count: int) -> list[bytes]:

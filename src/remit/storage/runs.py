@@ -8,9 +8,11 @@ from typing import Any
 
 from remit.domain.records import Tag
 from remit.domain.sessions import SessionStatus, TurnStatus
+from remit.errors import NotFound
+from remit.storage import delegations
 from remit.storage.database import safe_text
 from remit.storage.ledger import payload_id
-from remit.storage.sessions import Db, put_payload, record, watch_doubts
+from remit.storage.sessions import Db, get_payload, put_payload, record, watch_doubts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class OwnedRun:
     workspace: str
     workflow: str | None
     principal: str
+    """Who asked for this turn: the author of its message, or who asked through the agents that delegated it."""
     on_behalf_of: str | None
     assisted: bool
     trigger: str
@@ -33,6 +36,8 @@ class OwnedRun:
     kind: str
     run: int
     """Number of the newest run that was asked for, as of its beginning."""
+    seed: str
+    """What all chance of the turn follows from: its own id, or that of the turn that it was forked from."""
     started_at: datetime
     failures: int
     loop_allowance: int
@@ -94,8 +99,10 @@ turn as (
     from turn where s.id = turn.session_id and s.status = any(%(statuses)s) returning s.*
 )
 select s.id as session_id, t.id as turn_id, t.run, s.epoch, t.agent, t.agent_version, s.workspace, s.workflow,
-       s.principal, s.on_behalf_of, s.assisted, s.trigger, s.labels, t.message_id, t.kind, t.started_at, t.failures,
-       t.loop_allowance,
+       coalesce(t.requester, s.principal) as principal, s.trigger, s.labels, t.message_id, t.kind, t.failures,
+       case when s.assisted then t.on_behalf_of else coalesce(t.on_behalf_of, s.on_behalf_of) end as on_behalf_of,
+       s.assisted or t.on_behalf_of is not null as assisted,
+       coalesce(t.seed_turn, t.id) as seed, coalesce(t.seed_at, t.started_at) as started_at, t.loop_allowance,
        coalesce(x.usd, 0) as usd_micros, coalesce(x.tokens, 0) as tokens,
        coalesce(x.calls, 0) as calls
 from session s, turn t
@@ -167,7 +174,7 @@ update remit.turns set
                   else %(status)s end,
     waiting_for = case when %(status)s = 'waiting' and run > %(run)s and kind = 'external' then 'owner'
                        else %(waiting_for)s end,
-    resume_at = %(resume_at)s, failures = 0, error = %(error)s,
+    resume_at = %(resume_at)s, failures = 0, error = %(error)s, told_until = clock_timestamp(),
     output = case when %(status)s = 'finished' then %(output)s end,
     finished_at = case when %(settled)s then clock_timestamp() end
 where id = %(turn)s and status not in ('cancelled')
@@ -197,6 +204,9 @@ def end_run(
         return False
     if waiting_for == "reconciliation" and not _unknown(db, owned.turn_id):
         resume_at = datetime.now(UTC)  # the answer came while this run was ending
+    if status is TurnStatus.WAITING and waiting_for not in {"stop", "pause", "attention"}:
+        look = delegations.next_look(db, owned.turn_id)
+        resume_at = min((at for at in (resume_at, look) if at is not None), default=None)
     digest = None
     if status is TurnStatus.FINISHED:
         digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
@@ -236,11 +246,42 @@ def end_run(
     return True
 
 
+def keep_delivered(db: Db, turn_id: str, delivered: tuple[str, ...]) -> None:
+    """Keep in which order a finished program got its last results, so that it can be replayed to the same end."""
+    db.execute("update remit.turns set delivered = %s where id = %s", (list(delivered), turn_id))
+
+
+def seed_of(db: Db, turn_id: str) -> dict[str, Any]:
+    """What a turn began with and how it ended, for its replay. Raises NotFound."""
+    row = db.execute(
+        """select t.id, t.session_id, t.message_id, t.agent, t.agent_version, t.kind, t.status, t.error, t.delivered,
+                  coalesce(t.seed_turn, t.id) as seed, coalesce(t.seed_at, t.started_at) as started_at
+           from remit.turns t where t.id = %s""",
+        (turn_id,),
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"there is no turn {turn_id}")
+    return {**row, "output": get_payload(db, payload_id(turn_id, "o"))}
+
+
 def _unknown(db: Db, turn_id: str) -> bool:
     """True if the outcome of any action of a turn is unknown; locks the turn, as late answers do."""
     db.execute("select 1 from remit.turns where id = %s for update", (turn_id,))
     row = db.execute("select 1 from remit.actions where turn_id = %s and status = 'unknown' limit 1", (turn_id,))
     return row.fetchone() is not None
+
+
+def rest(db: Db, session_id: str) -> None:
+    """Bring a session that was taken up again to rest, if none of its turns is at work or about to be."""
+    row = db.execute(
+        """select status, (select waiting_for from remit.turns where session_id = s.id and status = 'waiting'
+                           order by id limit 1) as waiting_for
+           from remit.sessions s where id = %s
+             and not exists (select 1 from remit.turns where session_id = s.id and status in ('queued', 'running'))""",
+        (session_id,),
+    ).fetchone()
+    if row is not None:
+        _settle_session(db, session_id, SessionStatus(row["status"]), row["waiting_for"] or "")
 
 
 def _settle_session(db: Db, session_id: str, now: SessionStatus, reason: str) -> None:

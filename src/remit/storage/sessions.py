@@ -22,6 +22,28 @@ Db = Connection[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The delegation that a session is the work of."""
+
+    turn: str
+    action: str
+    depth: int
+    """How many delegations led to it."""
+    waits: bool
+    """True: the turn waits for its outcome."""
+    within_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a forked turn begins with."""
+
+    actions: tuple[str, ...] = ()
+    seed_turn: str | None = None
+    seed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewSession:
     """What a trigger asks for."""
 
@@ -40,6 +62,13 @@ class NewSession:
     parent_id: str | None = None
     kind: str = "agent"
     """Of its first turn: `external` if a process that is no worker runs it."""
+    requester: str | None = None
+    """Who asked for it in the end; None: the principal."""
+    origin: Origin | None = None
+    """What delegated it."""
+    labels: frozenset[str] = frozenset()
+    depth: int = 0
+    """How many events led to it, where no delegation says so."""
 
 
 def record(
@@ -67,10 +96,13 @@ def get_payload(db: Db, payload: str) -> Any:
 def create(db: Db, new: NewSession) -> tuple[str, str]:
     """Write a session, its first message and its first turn. Returns (session id, turn id)."""
     session_id = ids.new_id("ses")
+    origin = new.origin
     db.execute(
         """insert into remit.sessions (id, status, agent, agent_version, workspace, workflow, principal, on_behalf_of,
-                                       trigger, request_id, title, simulated, assisted, parent_id)
-           values (%s, 'running', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+                                       trigger, request_id, title, simulated, assisted, parent_id, labels,
+                                       origin_turn, origin_action, depth, origin_waits, due_at)
+           values (%s, 'running', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+                   clock_timestamp() + %s * interval '1 second')""",
         (
             session_id,
             new.agent,
@@ -85,9 +117,25 @@ def create(db: Db, new: NewSession) -> tuple[str, str]:
             new.simulated,
             new.assisted,
             new.parent_id,
+            sorted(new.labels),
+            origin.turn if origin is not None else None,
+            origin.action if origin is not None else None,
+            origin.depth if origin is not None else new.depth,
+            origin is not None and origin.waits,
+            origin.within_seconds if origin is not None else None,
         ),
     )
-    turn_id, digest = add_turn(db, session_id, new.principal, new.agent, new.agent_version, new.input, kind=new.kind)
+    turn_id, digest = add_turn(
+        db,
+        session_id,
+        new.principal,
+        new.agent,
+        new.agent_version,
+        new.input,
+        kind=new.kind,
+        on_behalf_of=new.on_behalf_of if new.assisted else None,
+        requester=new.requester,
+    )
     record(
         db,
         Tag.SESSION_STARTED,
@@ -108,9 +156,23 @@ def create(db: Db, new: NewSession) -> tuple[str, str]:
 
 
 def add_turn(
-    db: Db, session_id: str, author: str, agent: str, version: str, contents: Any, *, kind: str = "agent"
+    db: Db,
+    session_id: str,
+    author: str,
+    agent: str,
+    version: str,
+    contents: Any,
+    *,
+    kind: str = "agent",
+    on_behalf_of: str | None = None,
+    requester: str | None = None,
+    inherited: Inherited = Inherited(),  # noqa: B008 - immutable
 ) -> tuple[str, str]:
-    """Write a message and the turn that answers it. Returns (turn id, digest of the contents)."""
+    """Write a message and the turn that answers it. Returns (turn id, digest of the contents).
+
+    In an assisted session the turn acts on behalf of the message's author, and of nobody else, unless `on_behalf_of`
+    names the person for whom a session is started. `requester` is the author unless somebody else asked through them.
+    """
     message_id, turn_id = ids.new_id("msg"), ids.new_id("turn")
     payload = payload_id(message_id, "m")
     digest = put_payload(db, payload, session_id, "message", contents)
@@ -119,9 +181,27 @@ def add_turn(
         (message_id, session_id, author, agent, payload),
     )
     db.execute(
-        """insert into remit.turns (id, session_id, message_id, agent, agent_version, kind, status)
-           values (%s, %s, %s, %s, %s, %s, 'queued')""",
-        (turn_id, session_id, message_id, agent, version, kind),
+        """insert into remit.turns (id, session_id, message_id, agent, agent_version, kind, status, requester,
+                                    inherits, seed_turn, seed_at, on_behalf_of)
+           select %(turn)s, s.id, %(message)s, %(agent)s, %(version)s, %(kind)s, 'queued', %(requester)s,
+                  %(inherits)s, %(seed_turn)s, %(seed_at)s,
+                  coalesce(%(person)s::text, case when s.assisted and %(author)s like 'person:_%%'
+                                                  then substr(%(author)s, length('person:') + 1) end)
+           from remit.sessions s where s.id = %(session)s""",
+        {
+            "turn": turn_id,
+            "session": session_id,
+            "message": message_id,
+            "agent": agent,
+            "version": version,
+            "kind": kind,
+            "requester": requester or author,
+            "inherits": list(inherited.actions),
+            "seed_turn": inherited.seed_turn,
+            "seed_at": inherited.seed_at,
+            "person": on_behalf_of,
+            "author": author,
+        },
     )
     return turn_id, digest
 
@@ -141,14 +221,17 @@ def move(db: Db, session_id: str, new: SessionStatus, tag: Tag, *, by: str, reas
     return old
 
 
-def cancel(db: Db, session_id: str, *, by: str, reason: str) -> None:
-    """Cancel a session for good: its open turns end, its open items are withdrawn, calls in flight still settle."""
+def cancel(db: Db, session_id: str, *, by: str, reason: str) -> list[str]:
+    """Cancel a session for good: its open turns end, its open items are withdrawn, calls in flight still settle.
+
+    Returns the turns that this has ended.
+    """
     move(db, session_id, SessionStatus.CANCELLED, Tag.SESSION_CANCELLED, by=by, reason=reason)
-    db.execute(
+    ended = db.execute(
         """update remit.turns set status = 'cancelled', finished_at = clock_timestamp()
-           where session_id = %s and status in ('queued', 'running', 'waiting')""",
+           where session_id = %s and status in ('queued', 'running', 'waiting') returning id""",
         (session_id,),
-    )
+    ).fetchall()
     db.execute(
         """update remit.actions set status = 'cancelled', settled_at = clock_timestamp()
            where status in ('waiting', 'limited') and turn_id in (select id from remit.turns where session_id = %s)""",
@@ -162,6 +245,7 @@ def cancel(db: Db, session_id: str, *, by: str, reason: str) -> None:
     for row in rows:
         record(db, Tag.ITEM_WITHDRAWN, session=session_id, item=row["id"], why="session cancelled")
     watch_doubts(db, session_id)
+    return [row["id"] for row in ended]
 
 
 def watch_doubts(db: Db, session_id: str) -> None:
@@ -188,11 +272,36 @@ def reopen(db: Db, session_id: str) -> None:
     )
 
 
+def open_among(db: Db, session_ids: list[str]) -> list[str]:
+    """Those of the sessions that are running or waiting, in the given order; locked."""
+    found = []
+    for session_id in session_ids:
+        row = db.execute("select status from remit.sessions where id = %s for update", (session_id,)).fetchone()
+        if row is not None and row["status"] in {"running", "waiting"}:
+            found.append(session_id)
+    return found
+
+
+def version_used(db: Db, session_id: str, agent: str) -> str | None:
+    """The version of an agent that has answered in a session; None if it has not."""
+    row = db.execute(
+        "select agent_version from remit.turns where session_id = %s and agent = %s order by id limit 1",
+        (session_id, agent),
+    ).fetchone()
+    return row["agent_version"] if row is not None else None
+
+
+def requester(db: Db, turn_id: str | None, otherwise: str) -> str:
+    """Who asked for a turn in the end, also through agents: the one person who may not approve what it asks for."""
+    row = db.execute("select requester from remit.turns where id = %s", (turn_id,)).fetchone()
+    return str(row["requester"]) if row is not None and row["requester"] else otherwise
+
+
 def open_turns(db: Db, session_id: str) -> list[str]:
     """Turns that need a run once a paused session goes on: those that wait for nobody and nothing else."""
     rows = db.execute(
         """select id from remit.turns where session_id = %s
-             and (status in ('queued', 'running') or (status = 'waiting' and waiting_for in ('pause', 'stop', '')))
+             and (status in ('queued', 'running') or (status = 'waiting' and waiting_for in ('pause', 'stop', 'delegation', '')))
            order by id""",
         (session_id,),
     ).fetchall()
@@ -220,9 +329,12 @@ def unblock(db: Db, turn_id: str, budgets: tuple[str, ...], *, by: str) -> None:
         record(db, Tag.BUDGET_RELEASED, session=row["session_id"], turn=turn_id, budgets=list(budgets), by=by)
 
 
-def get(db: Db, session_id: str) -> Session:
-    """One session. Raises NotFound."""
-    row = db.execute("select * from remit.sessions where id = %s", (session_id,)).fetchone()
+def get(db: Db, session_id: str, *, lock: bool = False) -> Session:
+    """One session, locked if asked. Raises NotFound."""
+    row = db.execute(
+        f"select * from remit.sessions where id = %s {'for update' if lock else ''}",  # noqa: S608 - two constants
+        (session_id,),
+    ).fetchone()
     if row is None:
         raise NotFound(f"there is no session {session_id}")
     return _session(row)
@@ -306,6 +418,10 @@ def _session(row: dict[str, Any]) -> Session:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         reason=row["reason"],
+        parent_id=row["parent_id"],
+        depth=row["depth"],
+        forked_from=row["forked_from"],
+        fork_point=row["fork_point"],
     )
 
 

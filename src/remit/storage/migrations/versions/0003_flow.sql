@@ -67,10 +67,10 @@ alter table remit.inbox_items alter column session_id drop not null; -- an idea 
 -- Memory -------------------------------------------------------------------------------------------------------
 create table remit.memories (
     id         text primary key,
-    agent      text not null,                 -- who remembers
-    workspace  text not null,
+    agent      text not null,                 -- who remembered
+    workspace  text not null,                 -- nothing is seen outside of it
     scope      text not null check (scope in ('agent', 'workspace', 'person')),
-    subject    text not null default '',      -- the workspace or person; '' for the agent's own
+    subject    text not null,                 -- the agent, the workspace or the person
     key        text not null,
     value      text not null,                 -- id in remit.payloads
     why        text not null,
@@ -79,17 +79,19 @@ create table remit.memories (
     action_id  text,
     item_id    text,                          -- the question whose answer it is
     by         text not null,                 -- person:ID or agent:ID
-    reviewers  text[] not null default '{}',
+    labels     text[] not null default '{}',  -- of the session that it was learned in; whoever recalls it gets them
     reviewed_by text,
+    reviewed_at timestamptz,
     created_at timestamptz not null default clock_timestamp(),
-    expires_at timestamptz,
-    ended_at   timestamptz,                   -- corrected, erased or expired
+    expires_at timestamptz not null,
+    ended_at   timestamptz,                   -- replaced, erased or expired
     ended_by   text,
     ended_why  text,
-    replaced_by text
+    replaced_by text,
+    erased_at  timestamptz                    -- of the contents
 );
-create unique index memories_in_force on remit.memories (agent, scope, subject, key) where ended_at is null;
-create index memories_expiring on remit.memories (expires_at) where ended_at is null and expires_at is not null;
+create unique index memories_in_force on remit.memories (workspace, scope, subject, key) where ended_at is null;
+create index memories_expiring on remit.memories (expires_at) where erased_at is null;
 create table remit.memory_uses (
     memory_id  text not null references remit.memories,
     action_id  text not null,                 -- the recall
