@@ -5,13 +5,15 @@ Where it is not sure which account a meeting belongs to, it asks whose mailbox i
 then nobody is asked again. Which mailboxes it may read is not decided here, but by policies/meetings.cedar.
 """
 
+from datetime import datetime, timedelta
+
 from mapping import account_of, deal_of
 from meetings import draft, not_a_client_meeting, related
 
 
 async def run(session):
     """Handle the meetings of one mailbox between two moments."""
-    mailbox, span = session.input["mailbox"], {k: session.input[k] for k in ("after", "before")}
+    mailbox, span = session.input["mailbox"], between(session.input)
     try:
         events = (await session.call("mailbox.list_events", mailbox=mailbox, **span))["events"]
     except session.Refused as refused:
@@ -28,6 +30,13 @@ async def run(session):
             row = {"event": event["event_id"], "title": event["title"], "outcome": "skipped"}
             await session.emit("meeting", row, reasons=[why_not])
     return {"mailbox": mailbox, **counts}
+
+
+def between(given):
+    """The moments between which meetings are looked for; by default a day and a bit, so that none falls in between."""
+    before = given["before"]
+    day = datetime.fromisoformat(before) - timedelta(hours=26)
+    return {"after": given.get("after") or day.strftime("%Y-%m-%dT%H:%M:%SZ"), "before": before}
 
 
 async def already(session, event):
