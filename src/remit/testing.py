@@ -15,9 +15,10 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from remit.domain import canonical
 from remit.domain.decisions import ActionStatus, Clearance, Outcome, Reason, ReasonCode
+from remit.domain.questions import Question
 from remit.errors import ProgramDiverged
 from remit.runtime.model_agents.scripts import respond_model
-from remit.runtime.road import Execute, Performed, Question, TurnSuspendedError
+from remit.runtime.road import Execute, Performed, TurnSuspendedError
 
 Answer = Outcome | Callable[[dict[str, Any]], Any] | Any
 """What a tool answers: an outcome, a value, or a function of the arguments that returns one of them."""

@@ -85,6 +85,8 @@ class ReasonCode(StrEnum):
     NEEDS_APPROVAL = "needs_approval"
     APPROVAL_DENIED = "approval_denied"
     APPROVAL_EXPIRED = "approval_expired"
+    QUESTION_EXPIRED = "question_expired"
+    NOBODY_TO_ASK = "nobody_to_ask"
     DUPLICATE_EFFECT = "duplicate_effect"
     OVER_CAP = "over_cap"
     OVER_BUDGET = "over_budget"

@@ -7,39 +7,26 @@ decides, and again in the gate, when the action is let through.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from jsonschema import Draft202012Validator
 
 from remit.domain import canonical
 from remit.domain.actions import ActionType, Effect
-from remit.domain.agents import AgentSpec
+from remit.domain.agents import AgentSpec, AgentVersion
 from remit.domain.decisions import Actor, Call, Reason, ReasonCode
 from remit.domain.inbox import Approval, InboxItem, ItemKind, ItemStatus
 from remit.domain.intents import Settlement
+from remit.domain.questions import parse_answer
 from remit.domain.records import Tag
 from remit.errors import Conflict, InvalidInput, NotEntitled
+from remit.governance import answers, asking, items
 from remit.governance import approvals as approving
-from remit.governance import items
+from remit.governance.answers import Decider, Resume
 from remit.governance.state import Governance
 from remit.storage import actions, inbox, sessions
-from remit.storage.ledger import payload_id
-from remit.storage.sessions import Db, put_payload, record
+from remit.storage.sessions import Db, record
 
-Resume = Callable[[Db, str], None]
-"""Asks for the next run of a turn, in the given transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decider:
-    """Who decides, and how this is known."""
-
-    person: str
-    simulated: bool = False
-    """True if named by `--as` in local development; the record says so."""
+__all__ = ["Decider", "Desk", "Resume"]
 
 
 class Desk:
@@ -84,7 +71,7 @@ class Desk:
         )
         self._record(db, Tag.APPROVAL_GIVEN, item, decider, reason, role=role)
         given = {a.role for a in _given(db, item, args_digest)}
-        decision = {"verdict": "edited" if edited is not None else "approved", "by": decider.person, "reason": reason}
+        decision = decider.decision("edited" if edited is not None else "approved", reason=reason)
         if edited is not None or given.issuperset(item.roles):
             self._close(db, item, decision, decider)
         else:
@@ -99,26 +86,37 @@ class Desk:
         action_type, agent = self._kind(action)
         self._role_for(db, item, decider, action_type, agent, editing=False, denying=True)
         self._record(db, Tag.APPROVAL_DENIED, item, decider, reason)
-        decision = {"verdict": "denied", "by": decider.person, "reason": reason}
+        decision = decider.decision("denied", reason=reason)
         actions.refuse(db, item.action_id or "", Reason(ReasonCode.APPROVAL_DENIED, f"denied: {reason}"), decision)
         self._close(db, item, decision, decider)
         return inbox.get(db, item.id)
 
-    def answer(self, db: Db, item_id: str, decider: Decider, value: Any, reason: str = "") -> InboxItem:
-        """Answer a question, say what became of an unknown action, or say whether stopped work goes on."""
+    def answer(
+        self, db: Db, item_id: str, decider: Decider, value: Any, reason: str = "", *, remember: bool = False
+    ) -> InboxItem:
+        """Answer a question, say what became of an unknown action, or say whether stopped work goes on.
+
+        `value` is the answer, or text as somebody wrote it. With `remember` the answer to a question is kept as memory
+        in the same transaction. Raises Conflict, which says who answered what, if somebody was faster; InvalidInput,
+        which says what is wanted; NotEntitled.
+        """
         item = inbox.get(db, item_id, lock=True)
-        _must_be_open(item)
-        if decider.person not in item.assignees:
-            raise NotEntitled(
-                f"{decider.person} is not among those asked: {', '.join(item.assignees) or 'nobody'}",
-            )
+        self._must_be_open(item)
+        self._must_be_asked(item, decider)
+        if remember and item.kind is not ItemKind.QUESTION:
+            raise InvalidInput(f"{item_id} is a {item.kind}: only an answer to a question can be remembered")
         match item.kind:
             case ItemKind.QUESTION:
-                self._answer_question(db, item, decider, value)
+                answers.question(
+                    db, self._governance, item, decider, value, reason, remember=remember, resume=self._resume
+                )
             case ItemKind.RECONCILIATION:
-                self._reconcile(db, item, decider, value, reason)
+                answers.reconcile(db, item, decider, parse_answer(item, value), reason, resume=self._resume)
             case ItemKind.ATTENTION:
-                self._attend(db, item, decider, value, reason)
+                value = parse_answer(item, value)
+                if not answers.attend(db, item, decider, value, reason, resume=self._resume):
+                    why = reason or "cancelled by its owner"
+                    sessions.cancel(db, item.session_id, by=decider.person, reason=why)
             case ItemKind.IDEA:
                 raise InvalidInput(f"{item_id} is an idea", advice="Use `remit ideas accept|ship|decline`.")
             case ItemKind.APPROVAL:
@@ -135,6 +133,29 @@ class Desk:
                 self._expire(db, item)
             else:
                 self._escalate(db, item, now)
+        return len(touched)
+
+    def hand_over(self, db: Db) -> int:
+        """Give open items whose people have all left to those above them, or to the agent's own people.
+
+        A question for which nobody is left is refused. Returns how many items were touched.
+        """
+        directory = self._governance.project.directory
+        active = [p.id for p in directory.people if directory.is_active(p.id)]
+        touched = inbox.abandoned(db, active)
+        for item in touched:
+            agent = self._agent_of(db, item)
+            if item.kind is ItemKind.APPROVAL and agent is not None:
+                by_role, _ = self._entitled_now(db, item, item.escalations)
+                people = tuple(sorted({p for holders in by_role.values() for p in holders}))
+            else:
+                people = asking.taken_over(directory, item, agent.spec if agent is not None else None)
+            if people:
+                inbox.amend(db, item.id, {"left": list(item.assignees), "climb": list(people)}, people)
+                self._note_escalation(db, item, people)
+            elif item.kind is ItemKind.QUESTION:
+                name = agent.agent if agent is not None else "the agent"
+                answers.refuse_unseen(db, item, asking.nobody(None, name), resume=self._resume)
         return len(touched)
 
     def doubt(self, db: Db, action: dict[str, Any]) -> None:
@@ -165,11 +186,9 @@ class Desk:
 
     def _open_approval(self, db: Db, item_id: str) -> tuple[InboxItem, dict[str, Any]]:
         item = inbox.get(db, item_id, lock=True)
-        _must_be_open(item)
+        self._must_be_open(item)
         if item.kind is not ItemKind.APPROVAL:
             raise InvalidInput(f"{item_id} is a {item.kind}", advice=f"Use `remit answer {item_id} VALUE`.")
-        if item.expires_at is not None and item.expires_at <= datetime.now(UTC):
-            raise Conflict(f"{item_id} expired at {item.expires_at:%Y-%m-%d %H:%M} UTC")
         return item, actions.get(db, item.action_id or "")
 
     def _kind(self, action: dict[str, Any]) -> tuple[ActionType | None, AgentSpec]:
@@ -198,7 +217,8 @@ class Desk:
     ) -> str:
         """The role that this person fills, or NotEntitled. Two roles need two people."""
         session = sessions.get(db, item.session_id)
-        excluded = approving.excluded_people(session.principal, (), action_type) | set(item.detail["excluded"])
+        requester = sessions.requester(db, item.turn_id, session.principal)
+        excluded = approving.excluded_people(requester, (), action_type) | set(item.detail["excluded"])
         if denying:
             excluded = frozenset()
         given = _given(db, item, item.detail["args_digest"])
@@ -219,7 +239,7 @@ class Desk:
             entitled[role] = [p.id for p in people]
             if decider.person in entitled[role]:
                 return role
-        if decider.person in approving.excluded_people(session.principal, (), action_type):
+        if decider.person in approving.excluded_people(requester, (), action_type):
             raise NotEntitled(
                 f"{decider.person} asked for this work and may not approve it; ask {_names(entitled)}",
                 advice="Another entitled person decides, or the action type sets `requester_may_approve`.",
@@ -227,7 +247,6 @@ class Desk:
         raise NotEntitled(f"{decider.person} may not decide this; ask {_names(entitled)}")
 
     def _close(self, db: Db, item: InboxItem, decision: dict[str, Any], decider: Decider) -> None:
-        decision = {**decision, "simulated": decider.simulated, "at": datetime.now(UTC).isoformat()}
         inbox.close(db, item.id, ItemStatus.DECIDED, decision)
         if item.action_id is not None and decision["verdict"] != "denied":
             # Who edited the arguments may never be the one who approves them, whoever decides later.
@@ -237,7 +256,6 @@ class Desk:
 
     def _record(self, db: Db, tag: Tag, item: InboxItem, decider: Decider, reason: str, **more: Any) -> None:
         # What a person wrote is contents: the record holds its digest only.
-        words = put_payload(db, payload_id(item.id, f"d{decider.person}{tag.name}"), item.session_id, "reason", reason)
         record(
             db,
             tag,
@@ -247,16 +265,20 @@ class Desk:
             item=item.id,
             by=decider.person,
             simulated=decider.simulated,
-            reason=words,
+            via=decider.via,
+            reason=answers.words(db, item, decider, tag, reason),
             **more,
         )
 
     # -- the clock -----------------------------------------------------------------------------------------------
 
     def _expire(self, db: Db, item: InboxItem) -> None:
+        if item.kind is ItemKind.QUESTION:
+            answers.expire(db, item, resume=self._resume)
+            return
         decision = {"verdict": "expired", "by": None, "reason": "nobody answered in time"}
         inbox.close(db, item.id, ItemStatus.EXPIRED, decision)
-        if item.action_id is not None and item.kind in {ItemKind.APPROVAL, ItemKind.QUESTION}:
+        if item.action_id is not None and item.kind is ItemKind.APPROVAL:
             reason = Reason(ReasonCode.APPROVAL_EXPIRED, "nobody answered in time")
             actions.refuse(db, item.action_id, reason, decision)
         record(
@@ -266,87 +288,66 @@ class Desk:
             self._resume(db, item.turn_id)
 
     def _escalate(self, db: Db, item: InboxItem, now: datetime) -> None:
-        """Open an item to the next in the reporting line of everybody who was asked."""
-        directory = self._governance.project.directory
-        excluded = frozenset(item.detail.get("excluded", ()))
-        by_role: dict[str, list[str]] = {}
-        action = actions.get(db, item.action_id) if item.action_id is not None else None
-        if item.kind is ItemKind.APPROVAL and action is not None:
-            action_type, agent = self._kind(action)
-            for role in item.roles:
-                found = approving.entitled(
-                    directory, role, action_type, agent, excluded=excluded, escalations=item.escalations + 1
-                )
-                by_role[role] = [p.id for p in found]
-            people = {p for holders in by_role.values() for p in holders}
-            again = action_type.approval.escalate_after if action_type is not None else None
-        else:
-            above = {m.id for p in item.assignees for m in list(directory.chain(p))[: item.escalations + 1]}
-            people, again = {*item.assignees, *above}, None
-        new = people - set(item.assignees)
+        """Open an item to more people: the next that it names, or the next in the reporting line."""
+        if item.kind is ItemKind.APPROVAL:
+            self._escalate_approval(db, item, now)
+            return
+        step = asking.escalated(self._governance.project.directory, item)
+        next_at = now + step.after if step.after is not None else None
+        inbox.escalate(db, item.id, step.people, next_at, {}, step=step.step)
+        self._note_escalation(db, item, step.new)
+
+    def _escalate_approval(self, db: Db, item: InboxItem, now: datetime) -> None:
+        by_role, again = self._entitled_now(db, item, item.escalations + 1)
+        new = {p for holders in by_role.values() for p in holders} - set(item.assignees)
         next_at = now + again if new and again is not None else None
         inbox.escalate(db, item.id, tuple(sorted({*item.assignees, *new})), next_at, {"by_role": by_role})
+        self._note_escalation(db, item, tuple(sorted(new)))
+
+    def _entitled_now(self, db: Db, item: InboxItem, escalations: int) -> tuple[dict[str, list[str]], timedelta | None]:
+        """Role to the people who may fill it by now, and how long until the next step up."""
+        action_type, agent = self._kind(actions.get(db, item.action_id or ""))
+        directory, excluded = self._governance.project.directory, frozenset(item.detail.get("excluded", ()))
+        by_role = {
+            role: [
+                p.id
+                for p in approving.entitled(
+                    directory, role, action_type, agent, excluded=excluded, escalations=escalations
+                )
+            ]
+            for role in item.roles
+        }
+        return by_role, action_type.approval.escalate_after if action_type is not None else None
+
+    def _note_escalation(self, db: Db, item: InboxItem, new: tuple[str, ...]) -> None:
         record(
             db,
             Tag.ITEM_ESCALATED,
-            session=item.session_id,
+            session=item.session_id or None,
             turn=item.turn_id,
             action=item.action_id,
             item=item.id,
-            to=sorted(new),
+            to=list(new),
         )
 
-    # -- questions, unknown outcomes, stopped work ---------------------------------------------------------------
+    def _agent_of(self, db: Db, item: InboxItem) -> AgentVersion | None:
+        """The agent whose session an item is about, as deployed now."""
+        name = sessions.get(db, item.session_id).agent if item.session_id else item.detail.get("agent")
+        return self._governance.agent(str(name))
 
-    def _answer_question(self, db: Db, item: InboxItem, decider: Decider, value: Any) -> None:
-        schema = item.detail.get("schema") or {}
-        error = next(Draft202012Validator(schema).iter_errors(value), None)
-        if error is not None:
-            raise InvalidInput(f"that is not an answer to this question: {error.message}")
-        decision = {"verdict": "answered", "by": decider.person, "simulated": decider.simulated}
-        actions.answer(db, item.action_id or "", value, decision)
-        inbox.close(db, item.id, ItemStatus.DECIDED, {**decision, "value": canonical.plain(value)})
-        self._resume(db, item.turn_id or "")
+    @staticmethod
+    def _must_be_open(item: InboxItem) -> None:
+        if item.status is not ItemStatus.OPEN:
+            raise Conflict(_how_it_ended(item), advice="The first answer counts; nothing was changed.")
+        if item.expires_at is not None and item.expires_at <= datetime.now(UTC):
+            raise Conflict(f"{item.id} expired at {item.expires_at:%Y-%m-%d %H:%M} UTC")
 
-    def _reconcile(self, db: Db, item: InboxItem, decider: Decider, value: Any, reason: str) -> None:
-        if value not in {"happened", "did-not-happen"}:
-            raise InvalidInput("say `happened` or `did-not-happen`; look it up in the other system first")
-        happened = value == "happened"
-        decision = {"verdict": value, "by": decider.person, "reason": reason, "simulated": decider.simulated}
-        actions.settle(
-            db,
-            Settlement(
-                id=item.action_id or "",
-                status="succeeded" if happened else "failed",
-                body=canonical.dumps({"reconciled": value, "by": decider.person}),
-                error=None if happened else "a person found that it did not happen",
-                by=decider.person,
-                override=decision,
-            ),
-        )
-        inbox.close(db, item.id, ItemStatus.DECIDED, decision)
-        self._resume(db, item.turn_id or "")
-
-    def _attend(self, db: Db, item: InboxItem, decider: Decider, value: Any, reason: str) -> None:
-        if value not in {"continue", "cancel"}:
-            raise InvalidInput("say `continue` or `cancel`")
-        decision = {"verdict": value, "by": decider.person, "reason": reason, "simulated": decider.simulated}
-        record(
-            db,
-            Tag.ITEM_ANSWERED,
-            session=item.session_id,
-            turn=item.turn_id,
-            action=item.action_id,
-            item=item.id,
-            by=decider.person,
-            verdict=value,
-        )
-        inbox.close(db, item.id, ItemStatus.DECIDED, decision)
-        if value == "cancel":
-            sessions.cancel(db, item.session_id, by=decider.person, reason=reason or "cancelled by its owner")
-            return
-        sessions.unblock(db, item.turn_id or "", tuple(item.detail.get("budgets", ())), by=decider.person)
-        self._resume(db, item.turn_id or "")
+    def _must_be_asked(self, item: InboxItem, decider: Decider) -> None:
+        active = self._governance.project.directory.is_active(decider.person)
+        if decider.person not in item.assignees or not active:
+            raise NotEntitled(
+                f"{decider.person} is not among those asked: {', '.join(item.assignees) or 'nobody'}",
+            )
 
 
 def _given(db: Db, item: InboxItem, args_digest: str) -> list[Approval]:
@@ -356,10 +357,15 @@ def _given(db: Db, item: InboxItem, args_digest: str) -> list[Approval]:
     return [a for a in fitting if a.person not in item.detail["excluded"]]
 
 
-def _must_be_open(item: InboxItem) -> None:
-    if item.status is not ItemStatus.OPEN:
-        by = (item.decision or {}).get("by") or "the clock"
-        raise Conflict(f"{item.id} is {item.status} already, by {by}")
+def _how_it_ended(item: InboxItem) -> str:
+    """Who said what and when, for somebody who comes too late."""
+    decision = item.decision or {}
+    text = f"{item.id} is {item.status} already, by {decision.get('by') or 'the clock'}"
+    if decision.get("at"):
+        text += f", {decision['at'][:16].replace('T', ' ')} UTC"
+    if "value" in decision:
+        text += f": {canonical.dumps(canonical.normalise(decision['value'])).decode()[:200]}"
+    return text
 
 
 def _names(entitled: dict[str, list[str]]) -> str:

@@ -21,6 +21,7 @@ from remit.config.settings import Settings
 from remit.domain import canonical
 from remit.domain.agents import AgentVersion
 from remit.domain.connections import LocalConnection, ToolDefinition
+from remit.domain.questions import Question
 from remit.domain.records import Tag
 from remit.domain.sessions import SessionStatus, TurnStatus
 from remit.errors import Conflict, DatabaseUnavailable, InvalidInput, NotEntitled, RemitError
@@ -32,7 +33,7 @@ from remit.runtime.leases import Lease
 from remit.runtime.loops import LoopDetectedError, LoopGuard
 from remit.runtime.model_agents.local_pins import PinnedGovernance
 from remit.runtime.model_agents.messages import dump_messages, load_messages
-from remit.runtime.road import Execute, Performed, Question, RunSupersededError, TurnSuspendedError
+from remit.runtime.road import Execute, Performed, RunSupersededError, TurnSuspendedError
 from remit.runtime.sessions import Sessions, Start
 from remit.runtime.turn_road import TurnRoad, counts
 from remit.runtime.turn_rows import Ending, Opened, TurnRows
@@ -200,7 +201,7 @@ class Host:
         self._attempts = attempts
         self._simulated = simulated
         self._builtins = Builtins(verbs, deployments)
-        self._rows = TurnRows(url, deployments)
+        self._rows = TurnRows(url, deployments, verbs.resume_turn)
         self._lease = Lease(url, executor, settings)
 
     @property

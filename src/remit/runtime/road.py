@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from remit.domain.decisions import ActionStatus, Clearance, Outcome, Reason
+from remit.domain.questions import Question
 
 
 class TurnSuspendedError(Exception):
@@ -47,19 +48,6 @@ class Performed:
     """When the ledger settled it; the same in every replay."""
     replayed: bool = False
     """True if the ledger already held the outcome and nothing was executed now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What an agent asks a person."""
-
-    text: str
-    schema: dict[str, Any]
-    """JSON Schema of the answer."""
-    to: str | None = None
-    """Person or `role:ID`; None: the agent's escalation contact."""
-    context: Any = None
-    confidence: float | None = None
 
 
 Execute = Callable[[Clearance], Awaitable[Outcome]]

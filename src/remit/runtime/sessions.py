@@ -6,15 +6,12 @@ Whatever makes work go on enqueues the run in the same transaction, so that noth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
-from remit.domain import canonical
 from remit.domain.agents import AgentVersion
 from remit.domain.inbox import InboxItem
 from remit.domain.records import Tag
@@ -23,7 +20,9 @@ from remit.domain.stops import Stop, StopScope
 from remit.errors import Conflict, InvalidInput, NotEntitled, NotFound
 from remit.governance.deployments import Deployments
 from remit.governance.desk import Decider, Desk
-from remit.storage import actions, executors, runs, sessions, stops
+from remit.governance.state import Governance
+from remit.runtime import messages
+from remit.storage import actions, delegations, executors, runs, sessions, stops
 from remit.storage.database import connect
 from remit.storage.sessions import Db
 
@@ -43,6 +42,12 @@ class Start:
     title: str = ""
     on_behalf_of: str | None = None
     simulated: bool = False
+    depth: int = 0
+    """How many events and delegations led to it."""
+    labels: frozenset[str] = frozenset()
+    """What its input has touched already."""
+    requester: str | None = None
+    """Who asked for it in the end; None: the principal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,10 @@ class Drill:
     turns_resumed: int
 
 
+def _nothing(_: Db) -> None:
+    """What else is done in the transaction of a decision, where nothing is."""
+
+
 class Sessions:
     """The verbs, for surfaces and workers."""
 
@@ -81,16 +90,28 @@ class Sessions:
 
     def start(self, start: Start) -> str:
         """Start a session and return its id. Raises NotFound, InvalidInput or NotEntitled."""
-        version = self._agent(start.agent)
+        new = self.planned(start, self._deployments.load())
+        with self.transaction() as db:
+            (session_id,) = self.start_planned(db, [new])
+        return session_id
+
+    def planned(self, start: Start, governance: Governance) -> sessions.NewSession:
+        """What starting this would write, on this snapshot. Raises NotFound, InvalidInput or NotEntitled."""
+        version = _deployed(governance, start.agent)
         if version.spec.external:
             raise InvalidInput(
                 f"no worker runs the agent {start.agent}: it is external",
                 advice="Start it in its own process; docs/how-to/govern-your-own-agent.md says how.",
             )
-        with self.transaction() as db:
-            session_id, turn_id = sessions.create(db, _new_session(version, start))
+        return _new_session(version, start)
+
+    def start_planned(self, db: Db, planned: Sequence[sessions.NewSession]) -> list[str]:
+        """Start sessions in the caller's transaction, many in few round trips. Returns their ids in the same order."""
+        with db.pipeline():
+            made = [sessions.create(db, new) for new in planned]
+        for _, turn_id in made:
             self.resume_turn(db, turn_id)
-        return session_id
+        return [session_id for session_id, _ in made]
 
     def start_external(self, db: Db, start: Start) -> tuple[str, str]:
         """Write a session whose first turn the calling process runs itself. Returns (session id, turn id).
@@ -105,23 +126,39 @@ class Sessions:
             )
         return sessions.create(db, _new_session(version, start))
 
-    def message(self, session_id: str, author: str, contents: Any) -> str:
-        """Say something in a session: a new turn of its agent, in the version that the session began with."""
+    def message(self, session_id: str, author: str, contents: Any, *, to: str | None = None) -> str:
+        """Say something in a session: a new turn. Returns the turn's id.
+
+        A text that begins with `@agent`, or `to`, has that agent answer, as it was deployed when it was first
+        addressed in the session; everything else is answered by the session's own. Raises Conflict where the session
+        is paused or cancelled, NotEntitled if the author may not write in it, InvalidInput if what was said fits no
+        agent.
+        """
+        said = messages.read(contents) if to is None else messages.Said(to, contents)
+        governance = self._deployments.load()
         with self.transaction() as db:
-            session = sessions.get(db, session_id)
-            if session.status in {SessionStatus.CANCELLED, SessionStatus.PAUSED}:
-                raise Conflict(f"session {session_id} is {session.status}")
+            session = sessions.get(db, session_id, lock=True)
+            messages.check_author(governance, session, author)
+            messages.check_open(session)
             version = self._deployments.version(session.agent, session.agent_version)
+            if said.to not in {None, session.agent}:
+                version = messages.addressed(governance, session, said.to or "")
+                kept = sessions.version_used(db, session_id, version.agent)
+                version = version if kept is None else self._deployments.version(version.agent, kept)
+            assisted = version.spec.layer == "assisted" and author.startswith("person:")
             turn_id, digest = sessions.add_turn(
                 db,
                 session_id,
                 author,
-                session.agent,
-                session.agent_version,
-                canonical.normalise(contents),
+                version.agent,
+                version.digest,
+                messages.answered_by(version, said.contents),
                 kind=_kind(version),
+                on_behalf_of=author.removeprefix("person:") if assisted else None,
             )
-            sessions.record(db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, message=digest)
+            sessions.record(
+                db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, agent=version.agent, message=digest
+            )
             sessions.reopen(db, session_id)
             self.resume_turn(db, turn_id)
         return turn_id
@@ -157,40 +194,103 @@ class Sessions:
         return turn_id
 
     def pause(self, session_id: str, by: str, reason: str) -> None:
-        """Set a session aside: its run ends between two actions; what is under way settles."""
+        """Set a session aside: its run ends between two actions; what is under way settles.
+
+        What it has delegated and is at work is set aside with it.
+        """
         with self.transaction() as db:
+            for child in sessions.open_among(db, delegations.below(db, session_id)):
+                sessions.move(
+                    db, child, SessionStatus.PAUSED, Tag.SESSION_PAUSED, by=by, reason=_paused_with(session_id)
+                )
             sessions.move(db, session_id, SessionStatus.PAUSED, Tag.SESSION_PAUSED, by=by, reason=reason)
 
     def resume(self, session_id: str, by: str, reason: str) -> None:
-        """Take a paused session up again."""
+        """Take a paused session up again, with what it has delegated and was set aside with it."""
         with self.transaction() as db:
-            sessions.move(db, session_id, SessionStatus.RUNNING, Tag.SESSION_RESUMED, by=by, reason=reason)
-            for turn_id in sessions.open_turns(db, session_id):
-                self.resume_turn(db, turn_id)
+            for child in delegations.below(db, session_id):
+                found = sessions.get(db, child, lock=True)
+                if found.status is SessionStatus.PAUSED and found.reason == _paused_with(session_id):
+                    self._take_up(db, child, by, reason)
+            self._take_up(db, session_id, by, reason)
+
+    def _take_up(self, db: Db, session_id: str, by: str, reason: str) -> None:
+        sessions.move(db, session_id, SessionStatus.RUNNING, Tag.SESSION_RESUMED, by=by, reason=reason)
+        for turn_id in sessions.open_turns(db, session_id):
+            self.resume_turn(db, turn_id)
+        runs.rest(db, session_id)
 
     def cancel(self, session_id: str, by: str, reason: str) -> None:
-        """End a session for good."""
+        """End a session for good, and what it has delegated and has not ended. Whoever delegated it goes on."""
         with self.transaction() as db:
-            sessions.cancel(db, session_id, by=by, reason=reason)
+            below = delegations.below(db, session_id)
+            self._cancel_open(db, below, session_id, by)
+            ended = sessions.cancel(db, session_id, by=by, reason=reason)
+            # One that was delegated before the session was locked, and after it was looked.
+            self._cancel_open(db, [s for s in delegations.below(db, session_id) if s not in below], session_id, by)
+            for turn_id in ended:
+                parent = delegations.waiting_parent(db, turn_id)
+                if parent is not None:
+                    self.resume_turn(db, parent)
+
+    @staticmethod
+    def _cancel_open(db: Db, below: list[str], session_id: str, by: str) -> None:
+        for child in sessions.open_among(db, [*below]):
+            sessions.cancel(db, child, by=by, reason=f"cancelled with {session_id}")
 
     # -- people --------------------------------------------------------------------------------------------------
 
     def approve(
-        self, item_id: str, decider: Decider, reason: str, *, edited: dict[str, Any] | None = None
+        self,
+        item_id: str,
+        decider: Decider,
+        reason: str,
+        *,
+        edited: dict[str, Any] | None = None,
+        via: str | None = None,
+        also: Callable[[Db], None] | None = None,
     ) -> InboxItem:
-        """See `Desk.approve`."""
-        with self.transaction() as db:
-            return self._desk().approve(db, item_id, decider, reason, edited=edited)
+        """See `Desk.approve`. `via` is the surface that it came over: `cli`, `slack`, `mail`.
 
-    def deny(self, item_id: str, decider: Decider, reason: str) -> InboxItem:
-        """See `Desk.deny`."""
-        with self.transaction() as db:
-            return self._desk().deny(db, item_id, decider, reason)
+        `also` is done after it in the same transaction: if that raises, nothing was decided.
+        """
+        with self._deciding(also) as db:
+            return self._desk().approve(db, item_id, decider.over(via), reason, edited=edited)
 
-    def answer(self, item_id: str, decider: Decider, value: Any, reason: str = "") -> InboxItem:
-        """See `Desk.answer`."""
+    def deny(
+        self,
+        item_id: str,
+        decider: Decider,
+        reason: str,
+        *,
+        via: str | None = None,
+        also: Callable[[Db], None] | None = None,
+    ) -> InboxItem:
+        """See `Desk.deny`, and `approve` for `also`."""
+        with self._deciding(also) as db:
+            return self._desk().deny(db, item_id, decider.over(via), reason)
+
+    def answer(
+        self,
+        item_id: str,
+        decider: Decider,
+        value: Any,
+        reason: str = "",
+        *,
+        remember: bool = False,
+        via: str | None = None,
+        also: Callable[[Db], None] | None = None,
+    ) -> InboxItem:
+        """See `Desk.answer`, and `approve` for `also`. `value` may be text: it is read as the item's form says."""
+        with self._deciding(also) as db:
+            return self._desk().answer(db, item_id, decider.over(via), value, reason, remember=remember)
+
+    @contextmanager
+    def _deciding(self, also: Callable[[Db], None] | None) -> Iterator[Db]:
         with self.transaction() as db:
-            return self._desk().answer(db, item_id, decider, value, reason)
+            yield db
+            if also is not None:
+                also(db)
 
     # -- the off switch ------------------------------------------------------------------------------------------
 
@@ -266,14 +366,7 @@ class Sessions:
         return Desk(self._deployments.load(), self.resume_turn)
 
     def _agent(self, name: str) -> AgentVersion:
-        governance = self._deployments.load()
-        version = governance.agent(name)
-        if version is None:
-            known = ", ".join(sorted(governance.project.agents)) or "none"
-            raise NotFound(f"no agent {name!r} is deployed", advice=f"Deployed agents: {known}.")
-        if name in governance.suspended:
-            raise NotEntitled(f"agent {name} is suspended", advice=f"`remit agents resume {name}` takes it back.")
-        return version
+        return _deployed(self._deployments.load(), name)
 
     def _check_target(self, scope: StopScope, target: str) -> None:
         project = self._deployments.load().project
@@ -287,6 +380,16 @@ class Sessions:
             raise NotFound(
                 f"there is no {scope} {target!r} to stop", advice=f"Known: {', '.join(sorted(known)) or 'none'}."
             )
+
+
+def _deployed(governance: Governance, name: str) -> AgentVersion:
+    version = governance.agent(name)
+    if version is None:
+        known = ", ".join(sorted(governance.project.agents)) or "none"
+        raise NotFound(f"no agent {name!r} is deployed", advice=f"Deployed agents: {known}.")
+    if name in governance.suspended:
+        raise NotEntitled(f"agent {name} is suspended", advice=f"`remit agents resume {name}` takes it back.")
+    return version
 
 
 def _kind(version: AgentVersion) -> str:
@@ -307,18 +410,13 @@ def _new_session(version: AgentVersion, start: Start) -> sessions.NewSession:
         title=start.title,
         simulated=start.simulated,
         assisted=assisted,
-        input=_checked_input(version, start.input),
+        input=messages.fitted(version, start.input),
         kind=_kind(version),
+        requester=start.requester,
+        labels=start.labels,
+        depth=start.depth,
     )
 
 
-def _checked_input(version: AgentVersion, given: Any) -> Any:
-    value = canonical.normalise(given, what="input")
-    error = next(Draft202012Validator(version.spec.input).iter_errors(value), None)
-    if error is not None:
-        where = "/".join(map(str, error.absolute_path))
-        raise InvalidInput(
-            f"the input does not fit agent {version.agent}: {where + ': ' if where else ''}{error.message[:300]}",
-            advice="`remit agents show` prints the JSON Schema of an agent's input.",
-        )
-    return value
+def _paused_with(session_id: str) -> str:
+    return f"paused with {session_id}"

@@ -16,7 +16,7 @@ from typing import Any
 from remit.domain import canonical, ids
 from remit.domain.actions import Effect
 from remit.domain.budgets import Usage, micros
-from remit.domain.builtins import is_builtin
+from remit.domain.builtins import DELEGATE, is_builtin
 from remit.domain.decisions import (
     ActionStatus,
     Call,
@@ -30,19 +30,20 @@ from remit.domain.decisions import (
     ReasonCode,
     Unrepeated,
 )
-from remit.domain.inbox import Approval, ItemKind
-from remit.domain.intents import LedgerRow, NewItem
+from remit.domain.inbox import Approval
+from remit.domain.intents import LedgerRow
+from remit.domain.questions import Question
 from remit.errors import InvalidInput, ProgramDiverged
 from remit.governance.gate import Gate
 from remit.governance.judgement import Request, Run
 from remit.governance.state import GovernanceSource
+from remit.runtime.asking import Asker, call_of
 from remit.runtime.attempts import Attempts, Prepared
 from remit.runtime.boundaries import passing
-from remit.runtime.builtins import Builtins
+from remit.runtime.builtins import Builtins, delegation
 from remit.runtime.loops import LoopGuard
-from remit.runtime.road import Execute, Performed, Question, RunSupersededError, TurnSuspendedError
+from remit.runtime.road import Execute, Performed, RunSupersededError, TurnSuspendedError
 
-ASK = "person.ask"
 NOTE = "turn.note"
 _SHORT = 2.0  # seconds for which a run waits in place before it becomes rows
 
@@ -105,7 +106,19 @@ class TurnRoad:
             execute = self._builtins.executor(self, self._run, key)
         action_type = self._source.current().action_type(action)
         usage = Usage(usd_micros=micros(action_type.cost_usd) if action_type else 0, calls=1)
-        return await self._perform(call, usage, execute)
+        performed = await self._perform(call, usage, execute)
+        waits = action == DELEGATE and performed.status is ActionStatus.SUCCEEDED and call.args.get("wait", True)
+        return await self._delegated(key, performed) if waits else performed
+
+    async def _delegated(self, key: str, performed: Performed) -> Performed:
+        """What came of the delegated session: kept at its first use, below the place of the delegation."""
+        place, found = f"{key}.o", None
+        if place not in self._rows:
+            assert self._builtins is not None, "only a built-in tool delegates"
+            child = performed.result["session"]
+            found = await asyncio.to_thread(delegation.look, self._builtins.sessions, child, self._run.session_id)
+        kept = await self.note(place, "delegation", found)
+        return delegation.told(performed, kept, replayed=found is None)
 
     async def model(
         self,
@@ -153,26 +166,19 @@ class TurnRoad:
         self, key: str, question: Question, *, delivered: tuple[str, ...] = (), asker_digest: str = ""
     ) -> Performed:
         """Ask a person. The turn waits as rows until somebody has answered."""
-        args = canonical.normalise(
-            {
-                "text": question.text,
-                "schema": question.schema,
-                "to": question.to,
-                "context": question.context,
-                "confidence": question.confidence,
-            },
-            what="question",
-        )
-        call = Call(self._run.turn_id, key, ASK, args, "ask", delivered=delivered, asker_digest=asker_digest)
+        call = call_of(self._run.turn_id, key, question, delivered=delivered, asker_digest=asker_digest)
         row = self._known(call)
         if row is not None:
             if row.status.settled:
                 return _performed(row)
             raise TurnSuspendedError("question")
-        decision = await self._gate.keep(self._run, call, self._question_item(question))
-        if isinstance(decision, Forbid):
-            return Performed(decision.action_id, ActionStatus.REFUSED, reasons=decision.reasons)
-        self._must_go_on(decision)
+        sessions = self._builtins.sessions if self._builtins is not None else None
+        asked = await Asker(self._gate, self._source, self._run, sessions, self._now).ask(call, question)
+        if isinstance(asked, Performed):
+            return asked
+        if isinstance(asked, Forbid):
+            return Performed(asked.action_id, ActionStatus.REFUSED, reasons=asked.reasons)
+        self._must_go_on(asked)
         passing("suspend:before")
         raise TurnSuspendedError("question")
 
@@ -324,30 +330,6 @@ class TurnRoad:
             return value
         absent = {k: canonical.normalise(v) for k, v in action_type.defaults.items() if value.get(k) is None}
         return {**value, **absent}
-
-    def _question_item(self, question: Question) -> NewItem:
-        governance = self._source.current()
-        version = governance.agent(self._run.actor.agent)
-        reference = question.to or (version.spec.escalation if version is not None else None)
-        people = governance.project.directory.resolve(reference)
-        if not people and version is not None:
-            people = governance.project.directory.resolve(version.spec.escalation)
-        now = self._now()
-        return NewItem(
-            id=ids.new_id("itm"),
-            kind=ItemKind.QUESTION,
-            summary=f"{self._run.actor.agent} asks: {question.text}",
-            roles=(),
-            assignees=tuple(p.id for p in people),
-            escalate_at=now + timedelta(hours=8),
-            expires_at=None,
-            detail={
-                "question": question.text,
-                "schema": canonical.plain(question.schema),
-                "context": canonical.plain(canonical.normalise(question.context)),
-                "confidence": question.confidence,
-            },
-        )
 
     @staticmethod
     def _must_go_on(decision: object) -> None:

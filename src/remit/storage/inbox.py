@@ -39,6 +39,12 @@ def listing(
 
 def get(db: Db, item_id: str, *, lock: bool = False) -> InboxItem:
     """One item, locked for a decision if asked. Raises NotFound."""
+    if lock:  # the session first, as everything does that ends or stops it
+        db.execute(
+            """select 1 from remit.sessions where id = (select session_id from remit.inbox_items where id = %s)
+               for no key update""",
+            (item_id,),
+        )
     row = db.execute(
         f"select * from remit.inbox_items where id = %s {'for update' if lock else ''}",  # noqa: S608 - two constants
         (item_id,),
@@ -79,6 +85,14 @@ def open_attention(
         return None
     record(db, Tag.ITEM_OPENED, session=session_id, turn=turn_id, item=item_id, kind="attention", why=detail.get("why"))
     return item_id
+
+
+def open_by_dedup(db: Db, dedup: str) -> str | None:
+    """Id of the open item that asks exactly this, locked, or None."""
+    row = db.execute(
+        "select id from remit.inbox_items where dedup_key = %s and status = 'open' for update", (dedup,)
+    ).fetchone()
+    return None if row is None else str(row["id"])
 
 
 def add_approval(db: Db, approval: Approval, item_id: str) -> None:
@@ -123,21 +137,38 @@ def approvals_of(db: Db, action_id: str) -> list[Approval]:
 def due(db: Db) -> list[InboxItem]:
     """Open items that have expired or are to be escalated, locked; another process's are left to it."""
     rows = db.execute(
-        """select * from remit.inbox_items
-           where status = 'open' and least(escalate_at, expires_at) <= clock_timestamp()
-           order by id limit 100 for update skip locked"""
+        """select i.* from remit.inbox_items i join remit.sessions s on s.id = i.session_id
+           where i.status = 'open' and least(i.escalate_at, i.expires_at) <= clock_timestamp()
+           order by i.id limit 100 for no key update of s, i skip locked"""
+    ).fetchall()
+    return [_item(row) for row in rows]
+
+
+def abandoned(db: Db, active: list[str]) -> list[InboxItem]:
+    """Open items none of whose people is active, locked; another process's are left to it."""
+    rows = db.execute(
+        """select i.* from remit.inbox_items i join remit.sessions s on s.id = i.session_id
+           where i.status = 'open' and not i.assignees && %s::text[]
+           order by i.id limit 100 for no key update of s, i skip locked""",
+        (active,),
     ).fetchall()
     return [_item(row) for row in rows]
 
 
 def escalate(
-    db: Db, item_id: str, assignees: tuple[str, ...], next_at: datetime | None, detail: dict[str, Any]
+    db: Db,
+    item_id: str,
+    assignees: tuple[str, ...],
+    next_at: datetime | None,
+    detail: dict[str, Any],
+    *,
+    step: int | None = None,
 ) -> None:
-    """Open an item to more people."""
+    """Open an item to more people. `step` is how many steps were taken with this one; None: one more."""
     db.execute(
-        """update remit.inbox_items set assignees = %s, escalations = escalations + 1, escalate_at = %s,
+        """update remit.inbox_items set assignees = %s, escalations = coalesce(%s, escalations + 1), escalate_at = %s,
                                         detail = detail || %s where id = %s""",
-        (list(assignees), next_at, Jsonb(safe_json(detail)), item_id),
+        (list(assignees), step, next_at, Jsonb(safe_json(detail)), item_id),
     )
 
 

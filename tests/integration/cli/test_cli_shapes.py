@@ -48,7 +48,7 @@ def test_inbox(worked, handle):
     assert keys(shown) == set(shapes.ITEM) | set(shapes.ITEM_CONTEXT)
     decided = acme("decide", found[0]["id"], "deny", "--reason", "no", "--as", found[0]["assignees"][0], "--json").json
     assert keys(decided) == set(shapes.ITEM)
-    assert keys(decided["decision"]) == {"verdict", "by", "reason", "at", "simulated"}
+    assert keys(decided["decision"]) == {"verdict", "by", "reason", "at", "simulated", "via"}
 
 
 def test_undo_and_stop(worked):

@@ -49,7 +49,7 @@ async def run(session):
         ("async def run(session):\n    await session.call('a.b', x='y' * 5_000_000)\n", "at most 4,194,304", 2),
         ("async def run(session):\n    await session.call('a.b', x=10**50)\n", "digits", 2),
         ("async def run(session):\n    await session.call('a.b', x=float('nan'))\n", "not a JSON number", 2),
-        ("async def run(session):\n    await session.ask('?')\n", "schema= or choices=", 2),
+        ("async def run(session):\n    await session.ask('?')\n", "one of schema=, choices=", 2),
         ("import asyncio\nasync def run(session):\n    await asyncio.to_thread(print)\n", "one thread", 3),
         ("import asyncio\nasync def run(session):\n    await asyncio.Future()\n", "nobody will ever do", 0),
         ("import threading\nasync def run(session):\n    threading.Thread(target=print).start()\n", "thread", 3),

@@ -115,9 +115,8 @@ class Session:
         """Ask a person and return the answer, however long that takes.
 
         One of these says what an answer is: `choices`, a list, a dict of answer to label, or a list of records with
-        `id`, `title` and more, where the answer is the id; `text=True` or `text={"min": 1, "max": 500, "multiline":
-        True}`, lengths in characters; `number=True` or `number={"min": 0, "max": 9, "whole": True}`; `yes_no=True`; or a
-        JSON `schema`.
+        `id`, `title` and more, where the answer is the id; `text=True` or a dict with `min` and `max` characters and
+        `multiline`; `number=True` or a dict with `min`, `max` and `whole`; `yes_no=True`; or a JSON `schema`.
 
         `to` is a person's id, `role:ID` or `channel:NAME`; without it the agent's escalation contact is asked. `then`
         lists who is asked as well, each with the time (timedelta or seconds) after the one before; without it the
