@@ -219,6 +219,8 @@ class ActionType(Declared):
     """What to show beside an approval: how things stand now."""
     approval: ApprovalRules = ApprovalRules()
     """How long approvals are asked for and hold, and who may give them."""
+    mail_approval: bool = False
+    """Whether the link in a mail is enough to approve or deny; by default it shows the request and decides nothing."""
     groups: tuple[Name, ...] = ()
     """Cedar action groups that this type belongs to, such as `money-out`."""
 

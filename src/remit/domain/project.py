@@ -95,7 +95,9 @@ class MailSection(Declared):
     port: int = Field(default=587, ge=1, le=65_535)
     """Its port."""
     security: Literal["starttls", "tls", "none"] = "starttls"
-    """`none` is for a server on the same machine only."""
+    """How the connection is encrypted: `starttls` (port 587), `tls` (port 465), or not at all."""
+    allow_unencrypted: bool = False
+    """Lets `none` reach a server on another machine: mails, links and the password can be read on the way."""
     user: str | None = None
     """Whom to log in as; None: nobody."""
     password: Secret | None = None
