@@ -2,7 +2,7 @@
 """What counts as a client meeting, and what goes into its notes. Plain rules on what calendar and mail say."""
 
 import re
-from datetime import date
+from datetime import datetime, timedelta
 
 OWN_DOMAIN = "acme.example"
 SHARED_DOMAINS = ("mailbox.example", "post.example")
@@ -11,6 +11,8 @@ POINT = re.compile(r"^\s*[-*•]\s+(.+?)\s*$", re.MULTILINE)
 ANSWER = re.compile(r"^\s*(?:re|aw|fwd?|wg)\s*:\s*", re.IGNORECASE)
 LONGEST_POINT = 200
 MOST_POINTS = 12
+BEFORE, AFTER = timedelta(days=1), timedelta(hours=16)
+"""How long before and after a meeting a mail counts as one about it."""
 
 
 def domain(address):
@@ -38,13 +40,10 @@ def not_a_client_meeting(event, mailbox):
 
 
 def related(event, messages):
-    """The mails that belong to a meeting: with somebody who came, from the day before to the day after it."""
+    """The mails that belong to a meeting: with somebody who came, not long before it or after it."""
     addresses = {a["email"].lower() for a in guests(event)}
-    day = event["start"][:10]
     return [
-        m
-        for m in messages
-        if near(m["sent_at"][:10], day) and addresses & {m["sender"].lower(), *lower(m["recipients"])}
+        m for m in messages if near(m["sent_at"], event) and addresses & set(lower([m["sender"], *m["recipients"]]))
     ]
 
 
@@ -53,9 +52,10 @@ def lower(texts):
     return [text.lower() for text in texts]
 
 
-def near(one, other):
-    """No more than a day apart."""
-    return abs((date.fromisoformat(one) - date.fromisoformat(other)).days) <= 1
+def near(moment, event):
+    """From a day before a meeting begins until the night after it."""
+    sent = datetime.fromisoformat(moment)
+    return datetime.fromisoformat(event["start"]) - BEFORE <= sent <= datetime.fromisoformat(event["end"]) + AFTER
 
 
 def draft(event, mails):
