@@ -134,33 +134,37 @@ class Sessions:
         is paused or cancelled, NotEntitled if the author may not write in it, InvalidInput if what was said fits no
         agent.
         """
+        with self.transaction() as db:
+            return self.say(db, session_id, author, contents, to=to)
+
+    def say(self, db: Db, session_id: str, author: str, contents: Any, *, to: str | None = None) -> str:
+        """What `message` does, in the caller's transaction."""
         said = messages.read(contents) if to is None else messages.Said(to, contents)
         governance = self._deployments.load()
-        with self.transaction() as db:
-            session = sessions.get(db, session_id, lock=True)
-            messages.check_author(governance, session, author)
-            messages.check_open(session)
-            version = self._deployments.version(session.agent, session.agent_version)
-            if said.to not in {None, session.agent}:
-                version = messages.addressed(governance, session, said.to or "")
-                kept = sessions.version_used(db, session_id, version.agent)
-                version = version if kept is None else self._deployments.version(version.agent, kept)
-            assisted = version.spec.layer == "assisted" and author.startswith("person:")
-            turn_id, digest = sessions.add_turn(
-                db,
-                session_id,
-                author,
-                version.agent,
-                version.digest,
-                messages.answered_by(version, said.contents),
-                kind=_kind(version),
-                on_behalf_of=author.removeprefix("person:") if assisted else None,
-            )
-            sessions.record(
-                db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, agent=version.agent, message=digest
-            )
-            sessions.reopen(db, session_id)
-            self.resume_turn(db, turn_id)
+        session = sessions.get(db, session_id, lock=True)
+        messages.check_author(governance, session, author)
+        messages.check_open(session)
+        version = self._deployments.version(session.agent, session.agent_version)
+        if said.to not in {None, session.agent}:
+            version = messages.addressed(governance, session, said.to or "")
+            kept = sessions.version_used(db, session_id, version.agent)
+            version = version if kept is None else self._deployments.version(version.agent, kept)
+        assisted = version.spec.layer == "assisted" and author.startswith("person:")
+        turn_id, digest = sessions.add_turn(
+            db,
+            session_id,
+            author,
+            version.agent,
+            version.digest,
+            messages.answered_by(version, said.contents),
+            kind=_kind(version),
+            on_behalf_of=author.removeprefix("person:") if assisted else None,
+        )
+        sessions.record(
+            db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, agent=version.agent, message=digest
+        )
+        sessions.reopen(db, session_id)
+        self.resume_turn(db, turn_id)
         return turn_id
 
     def undo(self, action_id: str, author: str, reason: str) -> str:
