@@ -18,6 +18,7 @@ from remit.config.action_checks import check_actions
 from remit.config.explain import suggest
 from remit.config.reading import Loaded
 from remit.config.secrets import references
+from remit.config.skill_checks import check_skills
 from remit.config.source import Path, Source
 from remit.config.trigger_checks import check_triggers
 from remit.domain import builtins
@@ -36,7 +37,8 @@ _CREDENTIAL = re.compile(r"authorization|token|secret|password|api[-_]?key|crede
 def check_references(loaded: Loaded) -> list[Problem]:
     """Every reference that leads nowhere, at its place, and every tool that is not pinned."""
     problems: list[Problem] = []
-    for check in (_settings, _directory, _connections, check_actions, _workflows, _agents, check_triggers):
+    checks = (_settings, _directory, _connections, check_actions, _workflows, _agents, check_skills, check_triggers)
+    for check in checks:
         problems += check(loaded)
     return problems
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from remit.domain.budgets import BudgetSpec
 from remit.domain.declared import Amount, Declared, Name, PersonOrRole, ToolName
+from remit.domain.knowledge import Language
 
 Reasoning = Literal["none", "low", "medium", "high"]
 AutonomyLevel = Literal["observe", "propose", "supervised", "autonomous"]
@@ -44,6 +45,8 @@ class AgentSpec(Declared):
     """`provider:name` as in remit.toml; required for a model agent."""
     reasoning: Reasoning = "none"
     """How much a model thinks before it answers."""
+    language: Language = "english"
+    """What the texts in `knowledge/` are written in, so that a search finds other forms of a word."""
     max_output_tokens: int = Field(default=2_000, ge=1, le=200_000)
     """Sent to the provider with every request, and reserved before it."""
     max_model_requests: int = Field(default=50, ge=1, le=10_000)

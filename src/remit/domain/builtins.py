@@ -17,6 +17,8 @@ from remit.domain.connections import ToolDefinition
 CONNECTION = "remit"
 """Name of the built-in connection; reserved."""
 DELEGATE = "remit.delegate"
+LOAD_SKILL = "remit.load_skill"
+SEARCH_KNOWLEDGE = "remit.search_knowledge"
 RUN_CODE = "remit.run_code"
 TELL = "remit.tell"
 
@@ -80,9 +82,11 @@ TOOLS: dict[str, ToolDefinition] = {
         ),
         _tool(
             "run_code",
-            "Run Python in a sandbox without files or network. Your tools are its functions: call(name, {...}).",
+            "Run Python in a sandbox without files, network or packages. Its only function is call(tool, {arguments}), "
+            "which gives the result of one of your tools, without await; each call is judged as your own. The value of "
+            "the last expression is the result, and what is printed comes with it.",
             {"code": {**_TEXT, "maxLength": 50_000}},
-            {"inputs": {"type": "object"}},
+            {"inputs": {"type": "object", "description": "Values of variables of the code, by name."}},
         ),
         _tool(
             "tell",
@@ -157,8 +161,8 @@ ACTION_TYPES: dict[str, ActionType] = {
     DELEGATE: _type("Have another agent do a piece of work"),
     "remit.remember": _type("Remember a fact"),
     "remit.recall": _type("Look up what was remembered"),
-    "remit.search_knowledge": _type("Search the knowledge folder"),
-    "remit.load_skill": _type("Read a skill"),
+    SEARCH_KNOWLEDGE: _type("Search the knowledge folder"),
+    LOAD_SKILL: _type("Read a skill"),
     RUN_CODE: _type("Run code in the sandbox", seconds=60),
     "remit.publish": _type("Keep an output for review"),
     "remit.match": _type("Match a name to names"),

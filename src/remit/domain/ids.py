@@ -6,6 +6,7 @@ import calendar
 import hashlib
 import secrets
 import time
+from datetime import UTC, datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _TIME_CHARS = 10
@@ -32,6 +33,14 @@ def month_bound(prefix: str, year: int, month: int) -> str:
     """The smallest id of a month, for partition bounds."""
     moment = calendar.timegm((year, month, 1, 0, 0, 0)) * 1000
     return f"{prefix}_{_encode(moment, _TIME_CHARS)}"
+
+
+def moment(identifier: str) -> datetime:
+    """When an id was made; of an action, when its turn was asked for. Raises ValueError if this is no id."""
+    milliseconds = 0
+    for char in identifier.partition("_")[2][:_TIME_CHARS]:
+        milliseconds = milliseconds << 5 | _ALPHABET.index(char)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def _encode(value: int, length: int) -> str:

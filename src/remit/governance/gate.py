@@ -22,6 +22,7 @@ from typing import Any, Literal
 from remit.domain import canonical, ids
 from remit.domain.actions import ActionType, Effect, Label
 from remit.domain.budgets import Usage
+from remit.domain.builtins import is_builtin
 from remit.domain.decisions import (
     Call,
     Clearance,
@@ -149,6 +150,9 @@ class Gate:
         run, call, action_type, verdict = request.run, request.call, judged.action_type, judged.verdict
         budgets, limiters = self._draws(governance, request, judged)
         raci = action_type.raci if action_type is not None else None
+        # What a built-in tool does is written under its action's id, and what it calls stands on the ledger by itself:
+        # nothing of it can be under way unseen, so a run that was given up or died need not be waited for.
+        in_place = call.mode == "tool" and is_builtin(call.action)
         return Intent(
             id=ids.action_id(call.turn_id, call.key),
             turn_id=call.turn_id,
@@ -181,8 +185,8 @@ class Gate:
             budgets=budgets,
             limits=limiters,
             business_key=_business_key(call.action, action_type, request.args),
-            deadline_ms=int(self._clearance.total_seconds() * 1000),
-            timeout_ms=int(action_type.timeout.total_seconds() * 1000) if action_type is not None else 0,
+            deadline_ms=0 if in_place else int(self._clearance.total_seconds() * 1000),
+            timeout_ms=0 if in_place or action_type is None else int(action_type.timeout.total_seconds() * 1000),
             nonce=nonce,
             repeat=request.repeat,
             park=request.park,

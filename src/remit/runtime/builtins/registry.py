@@ -10,10 +10,10 @@ from typing import Any
 from remit.domain.agents import AgentVersion
 from remit.domain.builtins import CONNECTION
 from remit.domain.decisions import Clearance, Outcome
-from remit.errors import DatabaseUnavailable, RemitError
+from remit.errors import DatabaseUnavailable, ProgramDiverged, RemitError
 from remit.governance.deployments import Deployments
 from remit.governance.judgement import Run
-from remit.runtime.builtins import matching, outputs
+from remit.runtime.builtins import code, knowledge, matching, outputs, skills
 from remit.runtime.road import Execute, Road, TurnSuspendedError
 from remit.runtime.sessions import Sessions
 
@@ -52,8 +52,11 @@ Tool = Callable[[Invocation], Any | Awaitable[Any]]
 raises as a RemitError is told to the agent as a failure."""
 
 TOOLS: dict[str, Tool] = {
+    "load_skill": skills.load_skill,
     "match": matching.match,
     "publish": outputs.publish,
+    "run_code": code.run_code,
+    "search_knowledge": knowledge.search_knowledge,
 }
 
 
@@ -82,7 +85,7 @@ async def _outcome(tool: Tool, invocation: Invocation) -> Outcome:
         if asyncio.iscoroutinefunction(tool):
             return Outcome("succeeded", result=await tool(invocation))
         return Outcome("succeeded", result=await asyncio.to_thread(tool, invocation))
-    except (TurnSuspendedError, DatabaseUnavailable):
+    except (TurnSuspendedError, DatabaseUnavailable, ProgramDiverged):
         raise
     except RemitError as error:
         return Outcome("failed", error=error.message)
