@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from remit.bootstrap import Services
-    from remit.surfaces.mail.channel import MailChannel
+    from remit.surfaces.mail.sending import MailChannel
 
 
 def channel(services: Services) -> MailChannel | None:
     """The channel by which people are told, if this surface is on. Raises ConfigurationError if it cannot be."""
     if services.declared.mail is None:
         return None
-    from remit.surfaces.mail.channel import MailChannel  # noqa: PLC0415 - only where it is on
+    from remit.surfaces.mail.sending import MailChannel  # noqa: PLC0415 - only where it is on
 
     return MailChannel(services, services.declared.mail)
 
