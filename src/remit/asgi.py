@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,18 +21,49 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Route
 
 from remit.errors import ConfigurationError, DatabaseUnavailable
+from remit.runtime.deliveries import Channel, Dispatcher
 from remit.storage import sessions
+from remit.surfaces import mail, slack, webhooks
 
 if TYPE_CHECKING:
-    from remit.bootstrap import Services
+    from remit.bootstrap import Chore, Services
+
+log = logging.getLogger(__name__)
 
 PORT = 8270
 """Where the server usually listens."""
 
 
+@dataclass
+class Surfaces:
+    """What the surfaces that are turned on offer together."""
+
+    routes: list[BaseRoute] = field(default_factory=list)
+    channels: list[Channel] = field(default_factory=list)
+    """Ways to tell people something."""
+    chores: list[Chore] = field(default_factory=list)
+    """What goes on beside the requests."""
+
+
+def surfaces(services: Services) -> Surfaces:
+    """The surfaces of one project. Raises ConfigurationError where one is turned on and cannot be."""
+    found = Surfaces(routes=[*_health(services), *webhooks.routes(services), *mail.routes(services)])
+    post = mail.channel(services)
+    if post is not None:
+        found.channels.append(post)
+    chat = slack.surface(services)
+    if chat is not None:
+        found.routes += chat.routes()
+        found.channels.append(chat.channel)
+        found.chores += chat.chores()
+    if found.channels:
+        found.chores.append(Dispatcher(services.sessions, services.deployments, found.channels).run)
+    return found
+
+
 def app(services: Services) -> Starlette:
     """The application for one project."""
-    return Starlette(routes=_health(services))
+    return Starlette(routes=surfaces(services).routes)
 
 
 class Server:
@@ -41,22 +74,40 @@ class Server:
 
         Raises ConfigurationError if the address cannot be had.
         """
+        offered = surfaces(services)
+        self._chores = offered.chores
         self._socket = _listen(host, PORT if port is None else port, others=port is None)
         self._config = uvicorn.Config(
-            app(services), log_level="warning", lifespan="off", access_log=False, timeout_graceful_shutdown=5
+            Starlette(routes=offered.routes),
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+            timeout_graceful_shutdown=5,
         )
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         """Where it listens."""
 
     async def __call__(self, stopping: asyncio.Event) -> None:
-        """Serve until told to stop, and finish the requests that are under way."""
+        """Serve and do the surfaces' chores until told to stop, and finish what is under way."""
         listening = _Quiet(self._config)
         serving = asyncio.create_task(listening.serve(sockets=[self._socket]))
+        chores = [asyncio.create_task(_kept_up(chore, stopping)) for chore in self._chores]
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         listening.should_exit = True
         waiting.cancel()
-        await serving
+        await asyncio.gather(serving, *chores)
+
+
+async def _kept_up(chore: Callable[[asyncio.Event], Awaitable[None]], stopping: asyncio.Event) -> None:
+    """A chore of a surface; one that fails is begun again, and takes neither the server nor the others along."""
+    while not stopping.is_set():
+        try:
+            await chore(stopping)
+        except Exception:
+            log.exception("a surface's chore failed; it begins again")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), 1)
 
 
 class _Quiet(uvicorn.Server):

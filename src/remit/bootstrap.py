@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from remit.runtime.engine import Enqueuer
     from remit.runtime.external import GovernedTurn, Host
     from remit.runtime.surroundings import Surroundings
+    from remit.runtime.triggers import Triggers
     from remit.storage.ledger import Ledger
+    from remit.storage.pools import Pool
     from remit.storage.sessions import Db
 
 log = logging.getLogger(__name__)
@@ -99,6 +101,20 @@ class Services:
         """The verbs of sessions, people and stops."""
         return Sessions(self.url, self.deployments, self._enqueue)
 
+    @cached_property
+    def triggers(self) -> Triggers:
+        """The verbs of triggers."""
+        from remit.runtime.triggers import Triggers  # noqa: PLC0415 - see above
+
+        return Triggers(self.pool, self.deployments, self.sessions)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Connections that are kept, for what comes often."""
+        from remit.storage.pools import Pool  # noqa: PLC0415 - see above
+
+        return Pool(self.url)
+
     def _enqueue(self, db: Db, turn_id: str, session_id: str, run: int) -> None:
         self._enqueuer.enqueue(db, turn_id, session_id, run)
 
@@ -139,7 +155,7 @@ class Services:
         async def warm(_stop: asyncio.Event) -> None:
             await surroundings.warm()
 
-        chores = (seal, warm, *self._tracing(), *more)
+        chores = (seal, warm, self.triggers.run, *self._tracing(), *more)
         worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=chores)
         try:
             await worker.run(stopping, ready)
@@ -207,6 +223,8 @@ class Services:
 
     def close(self) -> None:
         """Let go of connections and of the database."""
+        if "pool" in self.__dict__:
+            self.pool.close()
         if "_enqueuer" in self.__dict__:
             self._enqueuer.close()
         self.database.close()

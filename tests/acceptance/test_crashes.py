@@ -17,6 +17,8 @@ TOOLS = {"pay": {"currency": "USD"}, "hand_out": {}, "wire": {}}
 """One that honours idempotency keys, one that honours none, one that can be looked up."""
 OF_A_CALL = [p for p in POINTS if p.partition(":")[0] in {"admit", "call", "settle"}]
 OF_A_RUN = [p for p in POINTS if p.partition(":")[0] == "run"]
+OF_A_FIRING = [p for p in POINTS if p.partition(":")[0] == "fire"]
+"""Tried in test_triggers_crashes.py."""
 
 
 def step(tool: str, who: str, amount: int = 20) -> dict[str, object]:
@@ -28,7 +30,7 @@ def paid(shop: Shop) -> Counter[str]:
 
 
 def test_every_point_is_tried() -> None:
-    assert sorted([*OF_A_CALL, *OF_A_RUN, "suspend:before"]) == sorted(POINTS)
+    assert sorted([*OF_A_CALL, *OF_A_RUN, *OF_A_FIRING, "suspend:before"]) == sorted(POINTS)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_a_worker_dies_and_another_is_started(shop: Shop, point: str, count: int
     assert "failed" in found["turns"][0]["output"][1] or sent
 
 
-@pytest.mark.parametrize("point", [p for p in POINTS if p != "suspend:before"])
+@pytest.mark.parametrize("point", [*OF_A_CALL, *OF_A_RUN])
 def test_one_of_two_workers_dies_and_the_other_carries_on(shop: Shop, point: str) -> None:
     doomed = shop.doomed(REMIT_KILL_AT=point)
     shop.worker()

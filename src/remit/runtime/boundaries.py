@@ -23,6 +23,10 @@ Point = Literal[
     "suspend:before",
     "run:before_end",
     "run:after_end",
+    "fire:before",
+    "fire:started",
+    "fire:written",
+    "fire:committed",
 ]
 POINTS: tuple[Point, ...] = get_args(Point)
 """All points, in the order of the way."""

@@ -33,6 +33,10 @@ class Event:
     session_id: str | None
     depth: int
     """How many events and delegations led to the session that it comes from."""
+    labels: frozenset[str]
+    """What that session had touched."""
+    requester: str | None
+    """The person who asked for that session in the end, if one did."""
     value: Any
     at: datetime
 
@@ -115,20 +119,38 @@ def take(db: Db, limit: int) -> list[Event]:
     rows = db.execute(
         """with open as (
                select id from remit.events where handled_at is null order by id limit %s for update skip locked)
-           update remit.events e set handled_at = clock_timestamp() from open where e.id = open.id
-           returning e.*, (select depth from remit.sessions where id = e.session_id) as depth,
-                     (select error from remit.turns where 'outcome:' || id = e.key) as error""",
+           update remit.events set handled_at = clock_timestamp() where id in (select id from open) returning *""",
         (limit,),
     ).fetchall()
     return [_event(db, row) for row in sorted(rows, key=lambda row: row["id"])]
 
 
+def last_turn(db: Db, session_id: str) -> str | None:
+    """The newest turn of a session."""
+    row = db.execute("select max(id) as id from remit.turns where session_id = %s", (session_id,)).fetchone()
+    return row["id"] if row is not None else None
+
+
 def _event(db: Db, row: dict[str, Any]) -> Event:
     value = get_payload(db, row["payload"]) if row["payload"] is not None else None
+    source = db.execute(
+        """select s.depth, s.labels, t.error, coalesce(t.requester, s.principal) as requester
+           from remit.sessions s left join lateral (
+               select error, requester from remit.turns where session_id = s.id order by id desc limit 1) t on true
+           where s.id = %s""",
+        (row["session_id"],),
+    ).fetchone() or {"depth": 0, "labels": (), "error": None, "requester": None}
     match row["kind"], row["name"]:
         case "emit", _:
             value = value["value"] if value is not None else None
         case "outcome", "failed":
-            value = {"error": row["error"]}
+            value = {"error": source["error"]}
+    by = source["requester"]
     columns = ("id", "key", "kind", "name", "agent", "workspace", "session_id", "at")
-    return Event(**{name: row[name] for name in columns}, depth=row["depth"] or 0, value=value)
+    return Event(
+        **{name: row[name] for name in columns},
+        depth=source["depth"],
+        labels=frozenset(source["labels"]),
+        requester=by if by is not None and by.startswith("person:") else None,
+        value=value,
+    )
