@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from remit.surfaces.cli import common
+from remit.surfaces.cli import agent_files, common
 from remit.surfaces.cli.policy import must_be_agent, place
 
 if TYPE_CHECKING:
     from remit.bootstrap import Services
+    from remit.domain.agents import AgentVersion
     from remit.domain.gates import GateResult
     from remit.governance.state import Governance
 
@@ -61,20 +61,22 @@ def list_(as_json: bool, folder: Path) -> None:
 
 @agents.command("show")
 @click.argument("agent")
+@click.option("--version", "digest", help="Show an older version; its first digits are enough.")
 @common.json_option
 @common.project_option
-def show(agent: str, as_json: bool, folder: Path) -> None:
+def show(agent: str, digest: str | None, as_json: bool, folder: Path) -> None:
     """Show an agent's card: what it may see, touch and never do, what needs approval, who answers for it."""
     from remit.storage import bundles  # noqa: PLC0415 - heavy
 
     with common.services(folder) as services:
         governance = services.deployments.load()
-        must_be_agent(governance, agent)
+        version = version_of(services, agent, digest)
         with services.sessions.transaction() as db:
-            bundle = bundles.load(db, governance.bundle_digest)
+            held = bundles.bundle_of(db, agent, version.digest) if digest is not None else None
+            bundle = bundles.load(db, held or governance.bundle_digest)
             versions = bundles.versions(db, agent)
     shown = {
-        **card(governance, agent),
+        **card(governance, version),
         "granted_by": bundle.deployed_by if bundle is not None else None,
         "signed_with": bundle.key_id if bundle is not None else None,
         "versions": versions,
@@ -85,10 +87,14 @@ def show(agent: str, as_json: bool, folder: Path) -> None:
         _print_card(shown)
 
 
-def card(governance: Governance, agent: str) -> dict[str, Any]:
-    """An agent in the shape of `remit agents show --json`, without what the database knows."""
-    version = governance.project.agents[agent]
-    spec = version.spec
+def card(governance: Governance, version: AgentVersion) -> dict[str, Any]:
+    """A version in the shape of `remit agents show --json`, without what the database knows.
+
+    What it may do is said by the policies of today, which also judge sessions that began with an older version.
+    """
+    agent, spec = version.agent, version.spec
+    deployed = governance.project.agents.get(agent)
+    in_force = deployed is not None and deployed.digest == version.digest
     tools = {name: governance.action_type(name) for name in spec.tools}
     return {
         "agent": agent,
@@ -96,6 +102,7 @@ def card(governance: Governance, agent: str) -> dict[str, Any]:
         "purpose": spec.purpose,
         "kind": "program" if version.is_program else "model",
         "model": spec.model,
+        "reasoning": spec.reasoning,
         "layer": spec.layer,
         "owner": spec.owner,
         "escalation": spec.escalation,
@@ -103,7 +110,10 @@ def card(governance: Governance, agent: str) -> dict[str, Any]:
         "workflow": spec.workflow,
         "autonomy": spec.autonomy,
         "version": version.digest,
+        "in_force": in_force,
         "suspended": agent in governance.suspended,
+        "tools": spec.tools,
+        **agent_files.contents(version),
         "may_see": {n: t.title for n, t in tools.items() if t is not None and t.effect == "read"},
         "may_touch": {n: t.title for n, t in tools.items() if t is not None and t.effect == "write"},
         "never": spec.never,
@@ -111,7 +121,7 @@ def card(governance: Governance, agent: str) -> dict[str, Any]:
         "budget": spec.budget.model_dump(mode="json", exclude_none=True),
         "gates": [
             {"gate": r.gate, "passed": r.passed, "findings": [f.text for f in r.findings]}
-            for r in _gates(governance, agent)
+            for r in (_gates(governance, agent) if in_force else ())
         ],
         "input": spec.input,
     }
@@ -142,15 +152,19 @@ def _gates(governance: Governance, agent: str) -> list[GateResult]:
 def _print_card(shown: dict[str, Any]) -> None:
     common.heading(f"{shown['agent']}: {shown['title']}{' (SUSPENDED)' if shown['suspended'] else ''}")
     click.echo(f"  {common.clean(shown['purpose'])}")
-    what = f"model {shown['model']}" if shown["kind"] == "model" else "program"
+    thinks = "" if shown["reasoning"] == "none" else f" with {shown['reasoning']} reasoning"
+    what = f"model {shown['model']}{thinks}" if shown["kind"] == "model" else "program"
     common.line("runs as", f"{what}, {shown['layer']}, {shown['autonomy']}")
     for label in ("owner", "escalation", "workspace", "workflow"):
         common.line(label, shown[label])
-    common.line("version", shown["version"])
+    common.line("version", f"{shown['version']}{'' if shown['in_force'] else ' (not in force)'}")
     common.line("granted by", f"{shown['granted_by']}, signed with {shown['signed_with']}")
     _print_list("May see", [f"{title} ({name})" for name, title in shown["may_see"].items()])
     _print_list("May touch", [f"{title} ({name})" for name, title in shown["may_touch"].items()])
     _print_list("Must never", shown["never"])
+    _print_list("Skills", [f"{s['name']}: {common.compact(s['description'])}" for s in shown["skills"]])
+    known = shown["knowledge"]
+    _print_list("Knowledge", [f"{known['passages']:,} passages of {known['files']} files"] if known["files"] else [])
     _print_list(
         "Needs approval",
         [f"{a['action']} by {' and '.join(a['roles'])}: {a['says']} ({a['where']})" for a in shown["needs_approval"]],
@@ -173,9 +187,10 @@ def _print_list(label: str, lines: Any) -> None:
 @click.argument("agent")
 @click.argument("old", required=False)
 @click.argument("new", required=False)
+@common.json_option
 @common.project_option
-def diff(agent: str, old: str | None, new: str | None, folder: Path) -> None:
-    """Compare two versions of an agent's files: by default the one before with the one in force.
+def diff(agent: str, old: str | None, new: str | None, as_json: bool, folder: Path) -> None:
+    """Compare two versions of an agent: by default the one before with the one in force.
 
     OLD and NEW are versions as `remit agents show` lists them; their first digits are enough.
     """
@@ -191,12 +206,27 @@ def diff(agent: str, old: str | None, new: str | None, folder: Path) -> None:
         latest = in_force.digest if in_force is not None else known[0]
         after = _resolve(known, new, agent) if new is not None else latest
         before = _resolve(known, old, agent) if old is not None else _previous(known, after, agent)
-        texts = [_files(services, agent, digest) for digest in (before, after)]
-    lines = list(_diff(texts[0], texts[1], before[:12], after[:12]))
-    for text in lines:
-        click.echo(common.clean(text))
-    if not lines:
-        click.echo("There is no difference.")
+        versions = [services.deployments.version(agent, digest) for digest in (before, after)]
+    found = agent_files.differences(*versions)
+    if as_json:
+        common.print_json(found)
+    else:
+        agent_files.print_differences(found)
+
+
+def version_of(services: Services, agent: str, given: str | None) -> AgentVersion:
+    """The version of an agent that somebody means by its first digits; without any the one in force."""
+    from remit.storage import bundles  # noqa: PLC0415 - heavy
+
+    governance = services.deployments.load()
+    if given is None:
+        must_be_agent(governance, agent)
+        return governance.project.agents[agent]
+    with services.sessions.transaction() as db:
+        known = [str(v["digest"]) for v in bundles.versions(db, agent)]
+    if not known:
+        must_be_agent(governance, agent)
+    return services.deployments.version(agent, _resolve(known, given, agent))
 
 
 def _resolve(known: list[str], given: str, agent: str) -> str:
@@ -220,20 +250,7 @@ def _previous(known: list[str], after: str, agent: str) -> str:
     return older[0]
 
 
-def _files(services: Services, agent: str, digest: str) -> dict[str, str]:
-    version = services.deployments.version(agent, digest)
-    return {path: content.decode("utf-8", "replace") for path, content in version.files.items()}
-
-
-def _diff(before: dict[str, str], after: dict[str, str], old: str, new: str) -> Iterator[str]:
-    for path in sorted({*before, *after}):
-        yield from difflib.unified_diff(
-            before.get(path, "").splitlines(),
-            after.get(path, "").splitlines(),
-            f"{path} ({old})" if path in before else "(not there)",
-            f"{path} ({new})" if path in after else "(not there)",
-            lineterm="",
-        )
+agents.add_command(agent_files.knowledge)
 
 
 @agents.command("suspend")

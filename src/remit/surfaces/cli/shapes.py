@@ -216,6 +216,11 @@ AGENT = {
 AGENT_CARD = {
     **AGENT,
     "purpose": "What it is for.",
+    "reasoning": "How much its model thinks: `none`, `low`, `medium` or `high`.",
+    "in_force": "false if another version is in force, or none.",
+    "tools": "The action types on its list.",
+    "skills": "A list of `name`, `description`, `files` and `allowed_tools`, which grant nothing.",
+    "knowledge": "How many `files` and `passages` its knowledge has, and their `language`.",
     "escalation": "Who is asked when it is stuck.",
     "workflow": "Its workflow, or null.",
     "autonomy": "`observe`, `propose`, `supervised` or `autonomous`.",
@@ -224,11 +229,26 @@ AGENT_CARD = {
     "never": "What it must never do, in words.",
     "needs_approval": "A list of `action`, `roles`, `policy`, `where` and `says`.",
     "budget": "Its limits for a `session` and a `day`.",
-    "gates": "A list of `gate`, `passed` and `findings`.",
+    "gates": "A list of `gate`, `passed` and `findings`; empty for a version that is not in force.",
     "input": "JSON Schema of what a session starts with.",
     "granted_by": "Who deployed what is in force: `key:ID` or `person:ID`.",
     "signed_with": "Id of the deploy key.",
     "versions": "All versions that were ever deployed, newest first: `digest`, `bundle_digest`, `deployed_at`.",
+}
+
+AGENT_DIFF = {
+    "agent": "Its name.",
+    "old": "Digest of the version before.",
+    "new": "Digest of the version after.",
+    "fields": "Fields of agent.yaml that differ: `field`, `old` and `new`.",
+    "files": "Files that differ: `path`, `change` (`added`, `removed`, `changed`) and `diff`, lines; none if not text.",
+}
+
+PASSAGE = {
+    "source": "Where it stands, `knowledge/FILE:LINE`.",
+    "heading": "The headings above it.",
+    "text": "The passage.",
+    "excerpt": "The part that fits, with the words marked by `**`.",
 }
 
 PERSON = {
@@ -314,6 +334,8 @@ REFERENCE: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("remit raci", "A list, one for every action type that the agent can take.", RACI),
     ("remit agents", "A list of agents.", AGENT),
     ("remit agents show", "", AGENT_CARD),
+    ("remit agents diff", "", AGENT_DIFF),
+    ("remit agents knowledge", "A list of passages, best first.", PASSAGE),
     ("remit people", "A list of people.", PERSON),
     ("remit connections", "A list of connections.", CONNECTION),
     ("remit connections pin", "", PINNED),

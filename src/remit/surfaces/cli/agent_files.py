@@ -1,0 +1,114 @@
+"""What is in an agent's folder: how two versions differ, which skills and knowledge it has, and what a search finds."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from remit.surfaces.cli import common
+
+if TYPE_CHECKING:
+    from remit.domain.agents import AgentVersion
+
+
+def contents(version: AgentVersion) -> dict[str, Any]:
+    """Skills and knowledge of a version, as its card shows them."""
+    from remit.config.skills import skills_of  # noqa: PLC0415 - heavy
+    from remit.storage import knowledge  # noqa: PLC0415
+
+    files, passages = knowledge.count(version)
+    return {
+        "skills": [
+            {"name": s.name, "description": s.description, "files": list(s.files), "allowed_tools": s.allowed_tools}
+            for _, s in sorted(skills_of(version).items())
+        ],
+        "knowledge": {"files": files, "passages": passages, "language": version.spec.language},
+    }
+
+
+def differences(before: AgentVersion, after: AgentVersion) -> dict[str, Any]:
+    """In the shape of `remit agents diff --json`."""
+    return {
+        "agent": after.agent,
+        "old": before.digest,
+        "new": after.digest,
+        "fields": list(_fields(before, after)),
+        "files": list(_files(before, after)),
+    }
+
+
+def _fields(before: AgentVersion, after: AgentVersion) -> Iterator[dict[str, Any]]:
+    """Fields of agent.yaml that mean something else; defaults that were only written down are none."""
+    old, new = before.spec.model_dump(mode="json"), after.spec.model_dump(mode="json")
+    for field in new:
+        if old[field] != new[field]:
+            yield {"field": field, "old": old[field], "new": new[field]}
+
+
+def _files(before: AgentVersion, after: AgentVersion) -> Iterator[dict[str, Any]]:
+    for path in sorted({*before.files, *after.files}):
+        old, new = before.files.get(path), after.files.get(path)
+        if old == new:
+            continue
+        change = "added" if old is None else "removed" if new is None else "changed"
+        yield {"path": path, "change": change, "diff": _lines(path, old, new, before.digest[:12], after.digest[:12])}
+
+
+def _lines(path: str, old: bytes | None, new: bytes | None, before: str, after: str) -> list[str]:
+    """A unified diff; empty for what is not text."""
+    try:
+        was, now = ((content or b"").decode().splitlines() for content in (old, new))
+    except UnicodeDecodeError:
+        return []
+    was_at = "(not there)" if old is None else f"{path} ({before})"
+    now_at = "(not there)" if new is None else f"{path} ({after})"
+    return list(difflib.unified_diff(was, now, was_at, now_at, lineterm=""))
+
+
+def print_differences(found: dict[str, Any]) -> None:
+    """For a reader."""
+    if not found["fields"] and not found["files"]:
+        click.echo("There is no difference.")
+        return
+    for one in found["fields"]:
+        click.echo(f"{one['field']}: {_shown(one['old'])} -> {_shown(one['new'])}")
+    for file in found["files"]:
+        if not file["diff"]:
+            click.echo(f"{common.cell(file['path'])}: {file['change']}, not text")
+        for text in file["diff"]:
+            click.echo(common.clean(text))
+
+
+def _shown(value: Any) -> str:
+    return common.cell(common.compact(value)) or "(none)"
+
+
+@click.command("knowledge")
+@click.argument("agent")
+@click.argument("query")
+@click.option("--limit", type=click.IntRange(1, 20), default=5, show_default=True, help="Most passages.")
+@click.option("--version", "digest", help="Search an older version; its first digits are enough.")
+@common.json_option
+@common.project_option
+def knowledge(agent: str, query: str, limit: int, digest: str | None, as_json: bool, folder: Path) -> None:
+    """Search AGENT's knowledge folder as the agent does: QUERY may hold "a phrase", or, and -not."""
+    from remit.runtime.builtins.knowledge import passage  # noqa: PLC0415 - heavy
+    from remit.storage import knowledge as stored  # noqa: PLC0415
+    from remit.surfaces.cli.agents import version_of  # noqa: PLC0415 - it holds this command
+
+    with common.services(folder) as services:
+        version = version_of(services, agent, digest)
+        with services.sessions.transaction() as db:
+            found = [passage(one) for one in stored.search(db, version, query, limit)]
+    if as_json:
+        common.print_json(found)
+        return
+    for one in found:
+        common.heading(f"agents/{agent}/{one['source']}  {one['heading']}")
+        click.echo(f"  {common.cell(one['excerpt'])}")
+    if not found:
+        click.echo("Nothing fits." if stored.count(version)[0] else f"{agent} has no knowledge folder.")
