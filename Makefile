@@ -18,8 +18,8 @@ $(STAMP): pyproject.toml uv.lock
 	$(BIN)/uv sync --quiet --frozen --active --python $(BIN)/python
 	@touch $@
 
-demo: setup ## Run the example company's refund desk, with a worker killed on the way
-	$(BIN)/python examples/acme/demo.py
+demo: setup ## Run the example company; STORY=refund-desk|meeting-notes|daily-priorities picks one story
+	$(BIN)/python examples/acme/demo.py $(if $(STORY),--story $(STORY))
 
 test: setup ## Run all checks and tests
 	$(BIN)/ruff format --check --quiet .

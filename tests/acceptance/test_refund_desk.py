@@ -46,7 +46,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return Run(tmp_path_factory.mktemp("desk") / "acme")
+    return Run(tmp_path_factory.mktemp("desk") / "acme", "--story", "refund-desk")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,8 @@ from pathlib import Path
 from remit.storage.embedded import locks, processes
 from remit.storage.embedded.layout import Layout
 
-_OURS = ("postgres", "connections", "bundles", "checkpoints", "logs", "sealer.key", "sealer.pub", "demo")
-"""What a run leaves in `.remit/`. The deploy key stays, and whatever else somebody keeps there."""
+_OURS = ("postgres", "connections", "bundles", "checkpoints", "logs", "sealer.key", "sealer.pub")
+"""What a run leaves in `.remit/`, beside `demo`. The deploy key stays, and whatever else somebody keeps there."""
 _PATIENCE = 10.0
 
 
@@ -26,8 +27,8 @@ class InUse(Exception):
 
 
 @contextmanager
-def fresh_start(folder: Path) -> Iterator[Path]:
-    """Hold the project's `.remit/demo`, with nothing of an earlier run left. Raises InUse.
+def fresh_start(folder: Path, story: str = "") -> Iterator[Path]:
+    """Hold the project's `.remit/demo`, or the story's folder in it, with nothing of an earlier run left. Raises InUse.
 
     An earlier run that was killed may have left its worker and its database running: both are ended. A server or a
     worker that somebody started by hand is not.
@@ -45,12 +46,20 @@ def fresh_start(folder: Path) -> Iterator[Path]:
         _release_database(state)
         for name in _OURS:
             path = state / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        (state / "demo").mkdir()
-        yield state / "demo"
+            _remove(path)
+        place = state / "demo" / story
+        place.mkdir(parents=True, exist_ok=True)
+        for path in place.iterdir():
+            if story or path.is_file():  # other stories have folders of their own
+                _remove(path)
+        yield place
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _release_database(state: Path) -> None:
@@ -69,8 +78,8 @@ def _release_database(state: Path) -> None:
 
 def _left_behind(place: Path) -> list[int]:
     """Workers of an earlier run. Their command line names this place, which no other process's does."""
-    mark = f"{place}/worker-"
-    return [pid for pid, command in _processes() if mark in command and pid != os.getpid()]
+    mark = re.compile(re.escape(f"{place}/") + r"([a-z-]+/)?worker-")
+    return [pid for pid, command in _processes() if mark.search(command) and pid != os.getpid()]
 
 
 def _processes() -> Iterator[tuple[int, str]]:

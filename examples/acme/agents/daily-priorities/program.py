@@ -1,38 +1,55 @@
 # ruff: noqa: ANN001, ANN201
-"""The daily list of one person: four reads in bulk, plain rules, and a message. rules.py decides, weights.py tunes."""
+"""The daily list of one person: reads in bulk, plain rules, and a message. rules.py decides, parameters.yaml tunes."""
 
 import asyncio
 from zoneinfo import ZoneInfo
 
 import rules
-import weights
+from quiet import quiet_accounts, quiet_letter
 
 
 async def run(session):
     """Rank the accounts of the person that the session was started for, and tell them."""
-    person = session.input["person"]
+    person, weights = session.input["person"], session.parameters
     book = await session.call("crm.list_accounts", as_user=person)
-    ids = [account["account_id"] for account in book["accounts"]]
+    accounts, ids = book["accounts"], [account["account_id"] for account in book["accounts"]]
     answers = await asyncio.gather(
         session.call("helpdesk.list_account_tickets", account_ids=ids),
         session.call("revenue.list_revenue", account_ids=ids),
     )
     tickets, revenue = answers[0]["tickets"], answers[1]["accounts"]
     today = session.now().astimezone(ZoneInfo(book["user"]["time_zone"])).date()
-    rows = rules.rank(book["accounts"], tickets, revenue, today)
-    shown = rows[: weights.LONGEST_LIST]
+    rows = rules.rank(accounts, tickets, revenue, today, weights)
+    shown = rows[: weights.longest_list]
     await session.explain_all("priorities", [(row, row["reasons"]) for row in shown])
-    for ticket in rules.to_escalate(book["accounts"], tickets, revenue, today):
-        what = {"account_id": ticket["account_id"], "ticket_id": ticket["ticket_id"]}
-        await session.delegate("escalation", what, title=f"Escalate {ticket['ticket_id']}", wait=False)
+    sections = [letter(book["user"]["name"], len(ids), len(rows), shown)]
+    silent = quiet_accounts(accounts, revenue, today, weights)
+    await session.explain_all("quiet", [(row, row["reasons"]) for row in silent])
+    sections += quiet_letter(silent, weights)
+    await escalate(session, rules.to_escalate(accounts, tickets, revenue, today, weights))
     title = f"Priorities of {today.isoformat()}"
-    await session.publish("priorities", shown, title=title, kind="list")
-    text = letter(book["user"]["name"], len(ids), len(rows), shown)
+    await session.publish("priorities", {"priorities": shown, "quiet": silent}, title=title, kind="list")
+    await tell(session, person, "\n\n".join(sections), title)
+    found = {"priorities": [row["id"] for row in shown], "quiet": [row["id"] for row in silent]}
+    return {"person": person, "accounts": len(ids), **found}
+
+
+async def escalate(session, tickets):
+    """Have each ticket looked at by the agent that hands them up. The list does not wait for it."""
+    for ticket in tickets:
+        what = {"account_id": ticket["account_id"], "ticket_id": ticket["ticket_id"]}
+        try:
+            await session.delegate("escalation", what, title=f"Escalate {ticket['ticket_id']}", wait=False)
+        except (session.Refused, session.Failed) as trouble:
+            await session.emit("not_escalated", what, reasons=[str(trouble)])
+
+
+async def tell(session, person, text, title):
+    """Send it. Where that cannot be, the list is kept all the same, and the record says why nobody was told."""
     try:
         await session.tell(text, to=person, title=title)
     except (session.Refused, session.Failed) as trouble:
         await session.emit("not_told", {"person": person}, reasons=[str(trouble)])
-    return {"person": person, "accounts": len(ids), "listed": [row["id"] for row in shown]}
 
 
 def letter(name, accounts, needing, rows):

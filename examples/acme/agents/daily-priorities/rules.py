@@ -1,13 +1,17 @@
 # ruff: noqa: ANN001, ANN201
-"""The rules of the daily list, as plain functions: from what the systems say to rows in order, with reasons."""
+"""The rules of the daily list, as plain functions: from what the systems say to rows in order, with reasons.
+
+`weights` are the agent's parameters, by name.
+"""
 
 from collections import defaultdict
 from datetime import date
 
-import weights
+LARGE = "A"
+"""The tier whose urgent tickets go up."""
 
 
-def rank(accounts, tickets, revenue, today):
+def rank(accounts, tickets, revenue, today, weights):
     """Rows that need somebody, best first. Closed accounts and those with nothing but their size are left out."""
     of = defaultdict(list)
     for ticket in tickets:
@@ -17,7 +21,7 @@ def rank(accounts, tickets, revenue, today):
     for account in accounts:
         if account["stage"] == "closed":
             continue
-        row = judge(account, of[account["account_id"]], worth.get(account["account_id"]), today)
+        row = judge(account, of[account["account_id"]], worth.get(account["account_id"]), today, weights)
         if row is not None:
             rows.append(row)
     note_twins(rows)
@@ -29,15 +33,16 @@ def order(row):
     return (-row["points"], -row["annual_usd"], row["id"])
 
 
-def judge(account, tickets, worth, today):
+def judge(account, tickets, worth, today, weights):
     """One account's row, or None where nothing speaks for it today."""
-    reasons = [*waiting_tickets(tickets, today), *agreement(account, today), *next_step(account, today)]
-    reasons += quiet(account, today)
+    reasons = [*waiting_tickets(tickets, today, weights), *agreement(account, today, weights)]
+    reasons += [*next_step(account, today, weights), *quiet(account, today, weights)]
     if not reasons:
         return None
     tier = worth["tier"] if worth else None
     if tier:
-        reasons.append((f"tier_{tier}", f"tier {tier}: {worth['annual_usd']:,} USD a year", weights.TIER[tier]))
+        points = {"A": weights.tier_a, "B": weights.tier_b, "C": weights.tier_c}[tier]
+        reasons.append((f"tier_{tier.lower()}", f"tier {tier}: {worth['annual_usd']:,} USD a year", points))
     return {
         "id": account["account_id"],
         "name": account["name"],
@@ -48,7 +53,7 @@ def judge(account, tickets, worth, today):
     }
 
 
-def waiting_tickets(tickets, today):
+def waiting_tickets(tickets, today, weights):
     """Tickets that nobody has answered: each urgent one by how long it waits, the others together."""
     others = 0
     for ticket in tickets:
@@ -58,36 +63,36 @@ def waiting_tickets(tickets, today):
             others += 1
             continue
         days = age(ticket["opened_on"], today)
-        points = weights.URGENT + min(days * weights.URGENT_A_DAY, weights.URGENT_MOST)
+        points = weights.urgent + min(days * weights.urgent_a_day, weights.urgent_most)
         yield "urgent_ticket", f"urgent ticket {ticket['ticket_id']} has no answer for {days} days", points
     if others:
         said = "1 ticket has" if others == 1 else f"{others} tickets have"
-        yield "tickets", f"{said} no answer", min(others * weights.TICKET, weights.TICKETS_MOST)
+        yield "tickets", f"{said} no answer", min(others * weights.ticket, weights.tickets_most)
 
 
-def agreement(account, today):
+def agreement(account, today, weights):
     """Agreements that were flagged because of what was said in a call."""
     for flag in account["flags"]:
         days = age(flag["since"], today)
-        yield "stalled_agreement", f'agreement stalled for {days} days: "{flag["quote"]}"', weights.STALLED
+        yield "stalled_agreement", f'agreement stalled for {days} days: "{flag["quote"]}"', weights.stalled
 
 
-def next_step(account, today):
+def next_step(account, today, weights):
     """A deal whose next step should have been taken."""
     due = account["next_step_on"]
     if due is not None and age(due, today) > 0:
-        yield "overdue_step", f"the next step of a deal was due {age(due, today)} days ago", weights.OVERDUE
+        yield "overdue_step", f"the next step of a deal was due {age(due, today)} days ago", weights.overdue
 
 
-def quiet(account, today):
+def quiet(account, today, weights):
     """Nobody was in contact for long, or ever."""
     if account["last_touch"] is None:
-        yield "never_touched", "nobody has ever been in contact", weights.NEVER_TOUCHED
+        yield "never_touched", "nobody has ever been in contact", weights.never_touched
         return
-    over = age(account["last_touch"], today) - weights.QUIET_AFTER_DAYS
+    over = age(account["last_touch"], today) - weights.quiet_after
     if over >= 0:
-        points = min((over + 1) * weights.QUIET_A_DAY, weights.QUIET_MOST)
-        yield "untouched", f"no contact for {over + weights.QUIET_AFTER_DAYS} days", points
+        points = min((over + 1) * weights.quiet_a_day, weights.quiet_most)
+        yield "untouched", f"no contact for {over + weights.quiet_after} days", points
 
 
 def note_twins(rows):
@@ -100,7 +105,7 @@ def note_twins(rows):
             row["reasons"].append({"code": "maybe_twice", "text": f"may be the same company as {twin['id']} (+0)"})
 
 
-def to_escalate(accounts, tickets, revenue, today):
+def to_escalate(accounts, tickets, revenue, today, weights):
     """Urgent tickets of large accounts that wait for too long, and that nobody has handed up yet."""
     tiers = {entry["account_id"]: entry["tier"] for entry in revenue}
     known = {account["account_id"]: account for account in accounts if account["stage"] != "closed"}
@@ -108,16 +113,16 @@ def to_escalate(accounts, tickets, revenue, today):
         ticket
         for ticket in tickets
         if ticket["account_id"] in known
-        and tiers.get(ticket["account_id"]) in weights.LARGE
+        and tiers.get(ticket["account_id"]) == LARGE
         and ticket["ticket_id"] not in known[ticket["account_id"]]["escalated"]
-        and must_go_up(ticket, today)
+        and must_go_up(ticket, today, weights)
     ]
 
 
-def must_go_up(ticket, today):
+def must_go_up(ticket, today, weights):
     """True for an urgent ticket that nobody has answered for so many days."""
     waits = ticket["answered_on"] is None and ticket["priority"] == "urgent"
-    return waits and age(ticket["opened_on"], today) >= weights.ESCALATE_AFTER_DAYS
+    return waits and age(ticket["opened_on"], today) >= weights.escalate_after
 
 
 def age(day, today):

@@ -1,0 +1,27 @@
+"""What every story of the demo is given: a clean place, a screen, a watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo_parts.screen import PlainScreen
+from demo_parts.workers import Stopwatch
+
+
+@dataclass
+class Stage:
+    """Where a story plays."""
+
+    folder: Path
+    """The project."""
+    place: Path
+    """What the story leaves behind: its exported record, a summary, the workers' log."""
+    screen: PlainScreen
+    watch: Stopwatch
+    somebody: bool
+    """True if somebody sits at a terminal and decides."""
+    tickets: tuple[str, ...] = ()
+    """Refund desk: only these."""
+    agent: str = "refund-desk"
+    """Refund desk: which desk."""
