@@ -36,7 +36,7 @@ def files_reference() -> str:
     parts = ["# Project files", NOTE, _BEFORE, "## Kinds of values", table(("kind", "spelt"), _KINDS)]
     told: set[type[BaseModel]] = set()
     for file, model in MODELS.items():
-        parts.append(f"## {'agents/NAME/agent.yaml' if file == 'agent.yaml' else file}")
+        parts.append(f"## {f'agents/NAME/{file}' if file in {'agent.yaml', 'parameters.yaml'} else file}")
         for found in _models(model):
             if found not in told:
                 told.add(found)

@@ -22,6 +22,7 @@ from remit.config.source import Source, SourceError
 from remit.config.toml_source import read_toml
 from remit.config.yaml_source import read_yaml
 from remit.domain.agents import AgentSpec, AgentVersion
+from remit.domain.parameters import Parameter
 from remit.errors import Problem, ProjectInvalid
 
 MAX_TOTAL = 50_000_000
@@ -64,9 +65,13 @@ def content_digest(files: Mapping[str, bytes]) -> str:
     return total.hexdigest()
 
 
-def agent_version(name: str, spec: AgentSpec, files: Mapping[str, bytes]) -> AgentVersion:
+def agent_version(
+    name: str, spec: AgentSpec, files: Mapping[str, bytes], parameters: Mapping[str, Parameter] | None = None
+) -> AgentVersion:
     """The version of an agent whose folder holds these files, by their path inside it."""
-    return AgentVersion(agent=name, digest=content_digest(files), spec=spec, files=dict(files))
+    return AgentVersion(
+        agent=name, digest=content_digest(files), spec=spec, files=dict(files), parameters=dict(parameters or {})
+    )
 
 
 class _Reader:

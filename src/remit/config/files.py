@@ -11,6 +11,7 @@ from remit.domain.agents import AgentSpec
 from remit.domain.connections import Connection, ToolPins
 from remit.domain.declared import Declared, Name, ToolName
 from remit.domain.directory import Directory
+from remit.domain.parameters import ParametersFile
 from remit.domain.project import RemitToml
 from remit.domain.triggers import Trigger
 from remit.domain.workflows import Workflow
@@ -54,6 +55,7 @@ ACTIONS = "actions.yaml"
 WORKFLOWS = "workflows.yaml"
 PINS = "tools.lock.json"
 AGENT = "agent.yaml"
+PARAMETERS = "parameters.yaml"
 TRIGGERS = "triggers.yaml"
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -64,6 +66,7 @@ MODELS: dict[str, type[BaseModel]] = {
     WORKFLOWS: WorkflowsFile,
     TRIGGERS: TriggersFile,
     AGENT: AgentSpec,
+    PARAMETERS: ParametersFile,
     PINS: ToolPins,
 }
-"""File to the model of its contents; `agent.yaml` stands in each agent's folder."""
+"""File to the model of its contents; `agent.yaml` and `parameters.yaml` stand in each agent's folder."""

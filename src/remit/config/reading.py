@@ -25,6 +25,7 @@ from remit.domain.agents import AgentSpec, AgentVersion
 from remit.domain.builtins import with_builtins
 from remit.domain.connections import Connection, ToolPins
 from remit.domain.directory import Directory
+from remit.domain.parameters import ParametersFile
 from remit.domain.project import Project, ProjectSection, RemitToml
 from remit.errors import Problem
 
@@ -160,8 +161,9 @@ class _Loader:
                 continue
             spec = self._model(file, AgentSpec, needed="describe the agent in it")
             self._problems += _body_problems(name, files, external=spec is not None and spec.external)
+            tunable = self._model(f"agents/{name}/{names.PARAMETERS}", ParametersFile)
             if spec is not None:
-                yield name, agent_version(name, spec, files)
+                yield name, agent_version(name, spec, files, tunable.parameters if tunable is not None else {})
 
     def _policies(self) -> Iterator[tuple[str, str]]:
         for path, content in self._files.items():

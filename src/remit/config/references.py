@@ -16,6 +16,8 @@ from jsonschema.exceptions import SchemaError
 from remit.config import files as names
 from remit.config.action_checks import check_actions
 from remit.config.explain import suggest
+from remit.config.mail_checks import check_mail
+from remit.config.parameter_checks import check_parameters
 from remit.config.reading import Loaded
 from remit.config.secrets import references
 from remit.config.skill_checks import check_skills
@@ -37,9 +39,19 @@ _CREDENTIAL = re.compile(r"authorization|token|secret|password|api[-_]?key|crede
 def check_references(loaded: Loaded) -> list[Problem]:
     """Every reference that leads nowhere, at its place, and every tool that is not pinned."""
     problems: list[Problem] = []
-    checks = (_settings, _directory, _connections, check_actions, _workflows, _agents, check_skills, check_triggers)
-    for check in checks:
+    for check in (
+        _settings,
+        _directory,
+        _connections,
+        check_actions,
+        _workflows,
+        _agents,
+        check_skills,
+        check_triggers,
+        check_mail,
+    ):
         problems += check(loaded)
+    problems += check_parameters(loaded, reference_problem)
     return problems
 
 

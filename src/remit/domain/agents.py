@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from remit.domain.budgets import BudgetSpec
-from remit.domain.declared import Amount, Declared, Name, PersonOrRole, ToolName
+from remit.domain.declared import Amount, Declared, Duration, Name, PersonOrRole, ToolName
 from remit.domain.knowledge import Language
+from remit.domain.parameters import Parameter
 
 Reasoning = Literal["none", "low", "medium", "high"]
 AutonomyLevel = Literal["observe", "propose", "supervised", "autonomous"]
+
+
+class MemorySpec(Declared):
+    """What an agent may remember, and for how long."""
+
+    keep: Duration = timedelta(days=180)
+    """How long a memory is kept where nothing else is said."""
+    longest: Duration = timedelta(days=730)
+    """Nothing is kept for longer."""
+    reviewers: tuple[PersonOrRole, ...] = ()
+    """Who may review, correct and erase what it remembers, beside its owner."""
+
+    @model_validator(mode="after")
+    def _within(self) -> MemorySpec:
+        if self.keep > self.longest:
+            raise ValueError("`keep` is longer than `longest`")
+        return self
 
 
 class AgentSpec(Declared):
@@ -63,6 +83,8 @@ class AgentSpec(Declared):
     """The same call with the same arguments this often in one session stops it and asks the owner."""
     turn_action_limit: int = Field(default=500, ge=1, le=100_000)
     """Most actions in one turn; beyond it the session stops and asks the owner."""
+    memory: MemorySpec = MemorySpec()
+    """What it remembers between sessions: how long, and who reviews it."""
     never: tuple[str, ...] = ()
     """What the agent must never do, in plain words, for its card."""
 
@@ -99,6 +121,8 @@ class AgentVersion:
     spec: AgentSpec
     files: dict[str, bytes]
     """Path inside the agent's folder to content."""
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    """What `parameters.yaml` among the files declares."""
 
     @property
     def is_program(self) -> bool:

@@ -59,6 +59,10 @@ class Tag(StrEnum):
     AUDIT_EXPORTED = "person:audit:exported"
     BUDGET_OVERRUN = "runtime:budget:overrun"
     BUDGET_RELEASED = "person:budget:released"
+    IDEA_SUBMITTED = "person:idea:submitted"
+    IDEA_ACCEPTED = "person:idea:accepted"
+    IDEA_SHIPPED = "person:idea:shipped"
+    IDEA_DECLINED = "person:idea:declined"
     MEMORY_KEPT = "runtime:memory:kept"
     MEMORY_USED = "runtime:memory:used"
     MEMORY_CORRECTED = "person:memory:corrected"
@@ -135,6 +139,10 @@ MEANINGS: dict[Tag, str] = {
     Tag.AUDIT_EXPORTED: "The record was exported; seals the lines of the export that are not records themselves.",
     Tag.BUDGET_OVERRUN: "An action cost more than was reserved; the budgets named are blocked.",
     Tag.BUDGET_RELEASED: "A person released a blocked budget.",
+    Tag.IDEA_SUBMITTED: "Somebody would like to see something; names the agent, the item and the digest of the words.",
+    Tag.IDEA_ACCEPTED: "An idea was taken up by the agent's owner.",
+    Tag.IDEA_SHIPPED: "What an idea asked for is there; names the version or output that has it.",
+    Tag.IDEA_DECLINED: "An idea was declined, with the reason.",
     Tag.MEMORY_KEPT: "A fact was remembered, by an agent or as the answer to a question; names its key and scope.",
     Tag.MEMORY_USED: "A session used what was remembered; names the memory and the digest of what it got.",
     Tag.MEMORY_CORRECTED: "A person corrected a memory; names the one that replaces it.",

@@ -17,12 +17,13 @@ from remit.domain.decisions import ActionStatus, Reason
 from remit.domain.intents import LedgerRow
 from remit.domain.questions import Question, Remember, Step
 from remit.errors import InvalidInput
+from remit.runtime.asking import ASK
 from remit.runtime.model_agents import ModelRegistry
 from remit.runtime.model_agents.messages import load_response
 from remit.runtime.model_agents.provider import Request as ModelCall
-from remit.runtime.programs import ProgramHost, ProgramSource, RecordedCall, Reply, Request, TurnSeed
+from remit.runtime.programs import ProgramHost, ProgramOutcome, ProgramSource, RecordedCall, Reply, Request, TurnSeed
 from remit.runtime.road import Performed
-from remit.runtime.turn_road import ASK, NOTE, TurnRoad
+from remit.runtime.turn_road import NOTE, TurnRoad
 from remit.storage.runs import OwnedRun
 
 _OPS = {"tool": "call", "model": "model", "ask": "ask", "note": "note"}
@@ -36,20 +37,25 @@ async def run_program_turn(
     road: TurnRoad,
     rows: dict[str, LedgerRow],
     models: ModelRegistry,
-) -> Any:
-    """Run a program from its top and return its output. Raises what `ProgramHost.run` raises."""
+) -> ProgramOutcome:
+    """Run a program from its top and return how it ended. Raises what `ProgramHost.run` raises."""
 
     async def handle(request: Request) -> Reply:
         return await _carry_out(request, road, models)
 
-    outcome = await host.run(
-        ProgramSource(version.agent, version.digest, version.files),
+    return await host.run(
+        source_of(version),
         TurnSeed(owned.turn_id, owned.started_at, owned.seed),
         given,
         recorded(rows.values()),
         handle,
     )
-    return outcome.output
+
+
+def source_of(version: AgentVersion) -> ProgramSource:
+    """An agent version as its host takes it."""
+    values = {name: parameter.value for name, parameter in version.parameters.items()}
+    return ProgramSource(version.agent, version.digest, version.files, values)
 
 
 def recorded(rows: Iterable[LedgerRow]) -> list[RecordedCall]:
@@ -69,6 +75,15 @@ def recorded(rows: Iterable[LedgerRow]) -> list[RecordedCall]:
             )
         )
     return found
+
+
+def replayed_reply(row: LedgerRow, request: Request) -> Reply | None:
+    """What a settled row tells a replay that may not go along the road; None if it is not settled."""
+    if not row.status.settled:
+        return None
+    if row.mode == "model" and row.status is ActionStatus.SUCCEEDED:
+        return _model_answer(_performed(row), request.payload["schema"])
+    return Reply("ok") if row.mode == "note" else _reply(_performed(row))
 
 
 def _recorded_reply(row: LedgerRow) -> Reply | None:

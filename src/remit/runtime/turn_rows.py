@@ -21,6 +21,7 @@ from remit.runtime.triggers import listening
 from remit.storage import budgets, delegations, inbox, runs, sessions
 from remit.storage.database import connect
 from remit.storage.runs import OwnedRun
+from remit.storage.turns import Earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,10 @@ class Opened:
     given: Any
     rows: dict[str, LedgerRow]
     approvals: dict[str, list[Approval]]
-    history: list[Any]
+    history: list[Earlier]
+    """The session's earlier turns that have finished by now."""
+    later: bool = False
+    """True if the session had turns before this one, finished or not."""
     stopped: bool = False
     """True if a stop covers everything that this turn could do."""
 
@@ -62,7 +66,7 @@ class TurnRows:
         self._deployments = deployments
         self._resume = resume
 
-    def known(self, db: sessions.Db, owned: OwnedRun) -> tuple[Any, dict[str, list[Approval]], list[Any]]:
+    def known(self, db: sessions.Db, owned: OwnedRun) -> tuple[Any, dict[str, list[Approval]], list[Earlier]]:
         """The message that the turn answers, what people have said to its actions, and the session's earlier turns."""
         return (
             sessions.message_of(db, owned.message_id),

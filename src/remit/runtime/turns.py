@@ -21,6 +21,7 @@ from remit.runtime.attempts import Attempts
 from remit.runtime.boundaries import passing
 from remit.runtime.builtins import Builtins
 from remit.runtime.connections import agent_view
+from remit.runtime.history import messages_of
 from remit.runtime.loops import LoopDetectedError, LoopGuard
 from remit.runtime.model_agents import run_model_turn
 from remit.runtime.program_turn import run_program_turn
@@ -63,7 +64,7 @@ class TurnRunner:
         self._programs = programs
         self._surroundings = surroundings
         self._builtins = builtins
-        self._rows = TurnRows(url, deployments)
+        self._rows = TurnRows(url, deployments, builtins.sessions.resume_turn)
 
     async def run(self, turn_id: str, number: int) -> None:
         """Run a turn once more. Ends silently if this process does not own the run, or a newer one takes over.
@@ -90,7 +91,7 @@ class TurnRunner:
                 return await asyncio.to_thread(self._give_up, opened.owned)
             if opened.stopped:
                 return Ending(TurnStatus.WAITING, waiting_for="stop")
-            return Ending(TurnStatus.FINISHED, output=await self._drive(opened))
+            return await self._drive(opened)
         except RunSupersededError:
             raise
         except LoopDetectedError as loop:
@@ -103,7 +104,7 @@ class TurnRunner:
         except RemitError as error:
             return Ending(TurnStatus.FAILED, error=f"{error.code}: {error.message}")
 
-    async def _drive(self, opened: Opened) -> Any:
+    async def _drive(self, opened: Opened) -> Ending:
         owned = opened.owned
         version = await asyncio.to_thread(self._deployments.version, owned.agent, owned.agent_version)
         run = await asyncio.to_thread(self._rows.gate_run, owned)
@@ -118,12 +119,14 @@ class TurnRunner:
             builtins=self._builtins,
         )
         if owned.kind == "undo":
-            return await self._undo(opened, road)
+            return Ending(TurnStatus.FINISHED, output=await self._undo(opened, road))
         if version.is_program:
-            return await run_program_turn(
+            outcome = await run_program_turn(
                 self._programs, version, owned, opened.given, road, opened.rows, self._surroundings.models()
             )
-        return await self._drive_model(opened, version, road)
+            delivered = tuple(map(str, outcome.delivered))
+            return Ending(TurnStatus.FINISHED, output=outcome.output, delivered=delivered)
+        return Ending(TurnStatus.FINISHED, output=await self._drive_model(opened, version, road))
 
     async def _drive_model(self, opened: Opened, version: AgentVersion, road: TurnRoad) -> Any:
         name = version.spec.model
@@ -140,7 +143,7 @@ class TurnRunner:
             version,
             models.get(name),
             tools,
-            opened.history,
+            await self._history(opened, road),
             opened.given,
             road,
             now=opened.owned.started_at,
@@ -148,6 +151,14 @@ class TurnRunner:
         )
         await asyncio.to_thread(self._rows.keep_messages, opened.owned, turn.messages)
         return turn.output
+
+    @staticmethod
+    async def _history(opened: Opened, road: TurnRoad) -> list[Any]:
+        """What the model is told of earlier turns: of those that had finished when this one first began."""
+        if not opened.later:
+            return []
+        kept = set(await road.note("history", "history", [turn.turn for turn in opened.history]))
+        return messages_of([turn for turn in opened.history if turn.turn in kept], opened.owned.agent)
 
     async def _undo(self, opened: Opened, road: TurnRoad) -> Any:
         """Take an action back by the call that its type declares."""
@@ -178,8 +189,9 @@ class TurnRunner:
                 if owned is None:
                     return None
                 given, approvals, history = self._rows.known(db, owned)
+                later = sessions.is_later(db, owned.session_id, turn_id)
                 stopped = stops.covers(db, owned.workspace, owned.agent)
-                return Opened(owned, given, {}, approvals, history, stopped)
+                return Opened(owned, given, {}, approvals, history, later, stopped)
 
         opened = await asyncio.to_thread(begin)
         return None if opened is None else replace(opened, rows=await self._ledger.turn(turn_id))

@@ -9,31 +9,45 @@ from typing import Any
 from remit.domain import canonical
 from remit.domain.decisions import Reason
 from remit.domain.rows import ExplainedRow, Origin
-from remit.storage.sessions import Db
+from remit.storage.ledger import payload_id
+from remit.storage.sessions import Db, get_payload
 
 
 def of_session(db: Db, session_id: str) -> list[ExplainedRow]:
     """Every row of a session whose contents were not erased, newest turn first, in the order of their lists."""
     notes = db.execute(
-        """select a.id, a.turn_id, a.key, p.body from remit.turns t
-           join remit.actions a on a.turn_id = t.id
-           join remit.payloads p on p.id = 'pay_' || substr(a.id, 5) || 'r'
-           where t.session_id = %s and a.mode = 'note' and p.body is not null
-           order by t.id desc, a.created_at, length(a.key), a.key""",
+        f"""select a.id, t.id as turn_id, a.key, p.body from remit.turns t
+            join lateral ({_OF_TURN}) a on true
+            join remit.payloads p on p.id = 'pay_' || substr(a.id, 5) || 'r'
+            where t.session_id = %s and a.mode = 'note' and p.body is not null
+            order by t.id desc, length(a.key), a.key""",  # noqa: S608 - constants
         (session_id,),
     ).fetchall()
     counts: Counter[tuple[str, str]] = Counter()
     return [row for note in notes for row in _rows(note, counts)]
 
 
-def asked_before(db: Db, row: ExplainedRow) -> list[dict[str, Any]]:
-    """Tools that the program had asked before it put a row out: `request`, `action`, `status`, oldest first."""
+def requests(db: Db, turn_id: str) -> list[dict[str, Any]]:
+    """What a program asked of tools and people in a turn, in order: `request`, `id`, `action` and `status`."""
     found = db.execute(
-        """select key::int as request, action, status from remit.actions
-           where turn_id = %s and mode = 'tool' and key ~ '^[0-9]{1,9}$' and key::int < %s order by key::int""",
-        (row.turn_id, row.request),
+        f"""select a.key::int as request, a.id, a.action, a.status from remit.turns t
+            join lateral ({_OF_TURN}) a on true
+            where t.id = %s and a.mode in ('tool', 'ask', 'model') and a.key ~ '^[0-9]{{1,9}}$'
+            order by a.key::int""",  # noqa: S608 - constants
+        (turn_id,),
     )
     return found.fetchall()
+
+
+def result(db: Db, action_id: str) -> Any:
+    """What came back from an action, as ordinary JSON; None if nothing did, or it was erased."""
+    return canonical.plain(get_payload(db, payload_id(action_id, "r")))
+
+
+# Of a forked turn also what it inherits, under the keys that it had there.
+_OF_TURN = """
+select id, key, mode, action, status from remit.actions where turn_id = t.id
+union all select id, key, mode, action, status from remit.actions where id = any(t.inherits)"""
 
 
 def _rows(note: dict[str, Any], counts: Counter[tuple[str, str]]) -> Iterator[ExplainedRow]:

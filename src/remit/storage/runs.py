@@ -13,6 +13,7 @@ from remit.storage import delegations
 from remit.storage.database import safe_text
 from remit.storage.ledger import payload_id
 from remit.storage.sessions import Db, get_payload, put_payload, record, watch_doubts
+from remit.storage.words import add_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,10 @@ _RUN = """
 turn as (
     update remit.turns t set status = 'running', started_at = coalesce(started_at, clock_timestamp()),
                              failures = failures + 1, run = greatest(run, %(run)s)
-    from mine where t.id = %(turn)s and t.status in ('queued', 'running', 'waiting') returning t.*
+    from mine, remit.sessions s
+    where t.id = %(turn)s and t.status in ('queued', 'running', 'waiting')
+      and s.id = t.session_id and s.status = any(%(statuses)s)  -- who may not begin must leave no trace
+    returning t.*
 ), session as (
     update remit.sessions s set epoch = epoch + 1, executor = %(executor)s, running_turn = turn.id, status = 'running'
     from turn where s.id = turn.session_id and s.status = any(%(statuses)s) returning s.*
@@ -210,6 +214,7 @@ def end_run(
     digest = None
     if status is TurnStatus.FINISHED:
         digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
+        add_words(db, owned.session_id, output)
     settled = status is not TurnStatus.WAITING
     db.execute(
         _END,

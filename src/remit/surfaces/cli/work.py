@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, shapes
+from remit.surfaces.cli import common, programs, shapes
 
 
 def commands() -> dict[str, click.Command]:
@@ -120,6 +120,10 @@ def sessions_(
 @click.group("session")
 def session() -> None:
     """Show, message, pause, resume or cancel a session."""
+
+
+for _command in (programs.source, programs.why, programs.replay):
+    session.add_command(_command)
 
 
 @session.command("show")
