@@ -64,9 +64,60 @@ TOOLS: dict[str, ToolDefinition] = {
         ),
         _tool(
             "recall",
-            "Look up what was remembered under a key. `found` says whether there is anything.",
-            {"key": {**_TEXT, "minLength": 1, "maxLength": 200}},
-            {"scope": _SCOPE, "subject": _SUBJECT},
+            "Look up what was remembered under a key; `found` says whether there is any. Or list keys by a prefix.",
+            {},
+            {
+                "key": {**_TEXT, "minLength": 1, "maxLength": 200},
+                "prefix": {**_TEXT, "maxLength": 200, "description": "Instead of a key: keys that begin with this."},
+                "scope": _SCOPE,
+                "subject": _SUBJECT,
+            },
+        ),
+        _tool(
+            "ask",
+            "Ask a person and wait for the answer. Ask when you are not sure, or when the decision is not yours.",
+            {"question": {**_TEXT, "minLength": 1, "maxLength": 4_000}},
+            {
+                "kind": {"enum": ["choice", "text", "number", "yes-no"], "description": "What an answer is."},
+                "choices": {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 200,
+                    "description": "For `choice`: texts, or records with `id`, `title` and more; the answer is the id.",
+                    "items": {
+                        "anyOf": [
+                            {**_TEXT, "maxLength": 400},
+                            {
+                                "type": "object",
+                                "required": ["id", "title"],
+                                "properties": {"id": _TEXT, "title": _TEXT},
+                            },
+                        ]
+                    },
+                },
+                "min": {"type": "number", "description": "Least number, or fewest characters."},
+                "max": {"type": "number", "description": "Greatest number, or most characters."},
+                "whole": {"type": "boolean", "description": "For `number`: without a fraction."},
+                "multiline": {"type": "boolean", "description": "For `text`: of several lines."},
+                "to": {**_TEXT, "description": "A person's id, role:ID or channel:NAME; default: whoever helps you."},
+                "context": {"description": "What the person has to know, with sources."},
+                "confidence": {
+                    "type": "number",
+                    "minimum": 0,
+                    "maximum": 1,
+                    "description": "How sure you are yourself.",
+                },
+                "timeout_hours": {"type": "number", "exclusiveMinimum": 0, "maximum": 8_760},
+                "default": {"description": "The answer if nobody answers within `timeout_hours`."},
+                "remember": {
+                    **_TEXT,
+                    "minLength": 1,
+                    "maxLength": 200,
+                    "description": "Key of the answer: what is remembered under it is taken, and may be kept there.",
+                },
+                "scope": _SCOPE,
+                "keep_days": {"type": "integer", "minimum": 1, "maximum": 3650},
+            },
         ),
         _tool(
             "search_knowledge",
@@ -159,6 +210,7 @@ def _type(title: str, *, seconds: int = 10, reads: Iterable[Label] = ()) -> Acti
 
 ACTION_TYPES: dict[str, ActionType] = {
     DELEGATE: _type("Have another agent do a piece of work"),
+    "remit.ask": _type("Ask a person"),
     "remit.remember": _type("Remember a fact"),
     "remit.recall": _type("Look up what was remembered"),
     SEARCH_KNOWLEDGE: _type("Search the knowledge folder"),

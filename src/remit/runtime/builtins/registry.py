@@ -13,7 +13,19 @@ from remit.domain.decisions import Clearance, Outcome
 from remit.errors import DatabaseUnavailable, ProgramDiverged, RemitError
 from remit.governance.deployments import Deployments
 from remit.governance.judgement import Run
-from remit.runtime.builtins import code, knowledge, matching, outputs, skills
+from remit.runtime.builtins import (
+    asking,
+    code,
+    delegation,
+    ideas,
+    knowledge,
+    matching,
+    memory,
+    outputs,
+    reasons,
+    skills,
+    telling,
+)
 from remit.runtime.road import Execute, Road, TurnSuspendedError
 from remit.runtime.sessions import Sessions
 
@@ -52,11 +64,18 @@ Tool = Callable[[Invocation], Any | Awaitable[Any]]
 raises as a RemitError is told to the agent as a failure."""
 
 TOOLS: dict[str, Tool] = {
+    "ask": asking.ask,
+    "delegate": delegation.delegate,
     "load_skill": skills.load_skill,
     "match": matching.match,
     "publish": outputs.publish,
+    "reasons": reasons.reasons,
+    "recall": memory.recall,
+    "remember": memory.remember,
     "run_code": code.run_code,
     "search_knowledge": knowledge.search_knowledge,
+    "suggest": ideas.suggest,
+    "tell": telling.tell,
 }
 
 
@@ -64,7 +83,8 @@ class Builtins:
     """The built-in tools of one worker process."""
 
     def __init__(self, sessions: Sessions, deployments: Deployments) -> None:
-        self._sessions = sessions
+        self.sessions = sessions
+        """The verbs of sessions."""
         self._deployments = deployments
 
     def executor(self, road: Road, run: Run, key: str) -> Execute:
@@ -74,7 +94,7 @@ class Builtins:
             tool = TOOLS.get(clearance.action.removeprefix(f"{CONNECTION}."))
             if tool is None:
                 return Outcome("failed", error=f"there is no built-in tool {clearance.action}")
-            invocation = Invocation(clearance, run, key, road, self._sessions, self._deployments)
+            invocation = Invocation(clearance, run, key, road, self.sessions, self._deployments)
             return await _outcome(tool, invocation)
 
         return execute

@@ -22,7 +22,9 @@ def commands() -> dict[str, click.Command]:
 @click.option("--all", "everything", is_flag=True, help="Decided and expired items too.")
 @click.option("--person", "mine", metavar="PERSON", help="Only what this person may answer, and what they were told.")
 @click.option(
-    "--kind", type=click.Choice(["approval", "question", "reconciliation", "attention"]), help="Only this kind."
+    "--kind",
+    type=click.Choice(["approval", "question", "reconciliation", "attention", "idea"]),
+    help="Only this kind.",
 )
 @common.json_option
 @common.project_option
@@ -77,7 +79,7 @@ def _print_item(shown: dict[str, Any]) -> None:
     common.line("what", shown["summary"])
     detail = shown["detail"]
     common.line("why", detail.get("why"))
-    common.line("question", detail.get("question"))
+    _print_question(detail)
     for name, value in (shown.get("args") or {}).items():
         common.line(f"  {name}", common.compact(value))
     for name, change in (detail.get("changes") or {}).items():
@@ -99,11 +101,31 @@ def _print_item(shown: dict[str, Any]) -> None:
         click.echo(f"\n  {_HOW[shown['kind']].format(shown['id'])}")
 
 
+def _print_question(detail: dict[str, Any]) -> None:
+    from remit.domain.questions import form_of_schema  # noqa: PLC0415
+
+    common.line("idea", detail.get("idea"))
+    if "question" not in detail:
+        return
+    common.line("question", detail["question"])
+    common.line("context", common.compact(detail["context"], 1_000) if detail.get("context") is not None else None)
+    common.line("confidence", detail.get("confidence"))
+    form = form_of_schema(detail.get("schema") or {})
+    common.line("takes", form.wanted)
+    if form.kind == "record":
+        for option in form.options[:20]:
+            common.line(f"  {common.cell(option.value)}", f"{option.label} {common.compact(option.details)}")
+    common.line("default", common.compact(detail["default"]) if "default" in detail else None)
+    common.line("channel", detail.get("channel"))
+    common.line("remember", (detail.get("remember") or {}).get("key"))
+
+
 _HOW = {
     "approval": "remit decide {} approve|edit|deny --reason …",
-    "question": "remit answer {} VALUE",
+    "question": "remit answer {} VALUE [--remember]",
     "reconciliation": "remit answer {} happened|did-not-happen --reason …",
     "attention": "remit answer {} continue|cancel --reason …",
+    "idea": "remit ideas accept|ship|decline {}",
 }
 """How an item of each kind is answered."""
 
@@ -144,31 +166,27 @@ def decide(
 @click.argument("item_id")
 @click.argument("value")
 @click.option("--reason", default="", help="Why; kept with the answer.")
+@click.option("--remember", is_flag=True, help="Remember the answer, so that this is not asked again.")
 @common.as_option
 @common.json_option
 @common.project_option
-def answer(item_id: str, value: str, reason: str, person: str | None, as_json: bool, folder: Path) -> None:
+def answer(
+    item_id: str, value: str, reason: str, remember: bool, person: str | None, as_json: bool, folder: Path
+) -> None:
     """Answer what ITEM_ID asks with VALUE.
 
-    A question takes what its schema says: JSON where VALUE is JSON, else text. For an unknown outcome say `happened` or
-    `did-not-happen`; for stopped work `continue` or `cancel`.
+    A question says what it takes (`remit inbox ITEM_ID`): a choice by its value or label, a number, `yes` or `no`, text
+    as it stands, else JSON. For an unknown outcome say `happened` or `did-not-happen`; for stopped work `continue` or
+    `cancel`. The first answer counts.
     """
-    from remit.domain import canonical  # noqa: PLC0415
-    from remit.errors import InvalidInput  # noqa: PLC0415
-
-    try:
-        parsed: Any = canonical.parse(value, what="answer")
-    except InvalidInput:
-        parsed = value
     with common.services(folder) as services:
         who = common.decider(services, person)
-        try:
-            done = services.sessions.answer(item_id, who, parsed, reason)
-        except InvalidInput:
-            if parsed == value:
-                raise
-            done = services.sessions.answer(item_id, who, value, reason)  # a text that happens to look like JSON
-    common.print_json(item_shape(done)) if as_json else click.echo(f"{item_id}: answered by {who.person}")
+        done = services.sessions.answer(item_id, who, value, reason, remember=remember, via="cli")
+    if as_json:
+        common.print_json(item_shape(done))
+        return
+    kept = (done.decision or {}).get("memory")
+    click.echo(f"{item_id}: answered by {who.person}{f', remembered as {kept}' if kept else ''}")
 
 
 @click.command("undo")

@@ -131,13 +131,16 @@ create table remit.ideas (
     workspace  text not null,
     requester  text not null,                 -- person:ID or agent:ID
     words      text not null,                 -- id in remit.payloads
+    dedup      text not null,                 -- of agent, requester and words: the same wish twice is one
     status     text not null default 'open' check (status in ('open', 'accepted', 'shipped', 'declined')),
     decided_by text,
     reason     text not null default '',
-    shipped_in text not null default '',      -- agent version or bundle that has it
+    shipped_in text not null default '',      -- agent version, output or whatever else has it
     created_at timestamptz not null default clock_timestamp(),
     decided_at timestamptz
 );
+create unique index ideas_wanted on remit.ideas (dedup) where status in ('open', 'accepted');
+alter table remit.notices alter column session_id drop not null; -- what became of an idea from no session
 create index ideas_newest on remit.ideas (id desc);
 
 -- What is sent to people ---------------------------------------------------------------------------------------
