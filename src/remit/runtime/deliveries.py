@@ -36,7 +36,7 @@ _PATIENCE = 30.0  # seconds for one message
 _HOLD = timedelta(minutes=2)
 """How long a process has a delivery for itself: longer than a batch can take."""
 _LONGEST = 300.0  # seconds between two attempts, at most
-_CHANNEL = re.compile(r"#[^\s#,<>|&]{1,80}|[CG][A-Z0-9]{6,20}")
+_CHANNEL = re.compile(r"#?[^\s#,<>|&@:/]{1,80}")
 
 
 class RetryLater(RemitError):
@@ -132,7 +132,7 @@ def reach(settings: RemitToml, person: Person | None, channel: str | None) -> tu
 
 
 def is_channel(text: str) -> bool:
-    """True for `#name` and for a channel's id."""
+    """True for `#name`, `name`, and for a channel's id."""
     return _CHANNEL.fullmatch(text) is not None
 
 

@@ -45,20 +45,30 @@ def make_due(db: Db, surface: str, people: Sequence[str], *, channels: bool, fal
     and the conversations that are sessions are told as well, and `fallback` what nobody in particular is asked.
     """
     db.execute("insert into remit.surfaces (surface) values (%s) on conflict do nothing", (surface,))
-    values = {"surface": surface, "people": list(people), "fallback": fallback, "news": _NEWS, "talk": _TALK}
+    values = {
+        "surface": surface,
+        "people": list(people),
+        "channels": channels,
+        "fallback": fallback,
+        "news": _NEWS,
+        "talk": _TALK,
+    }
     made = sum(db.execute(sql, values).rowcount for sql in (_ITEMS, _NOTICES))
     if channels:
         made += sum(db.execute(sql, values).rowcount for sql in (_CHANNELS, _QUESTIONS, _TURNS))
     return made
 
 
-# Whoever takes part in the conversation in which a question is asked does not get it a second time.
+# Whoever takes part in the conversation in which a question is asked does not get it a second time. What is asked in a
+# channel goes to one who is in charge as well, where there are no channels or when nobody there has answered.
 _ITEMS = """
 insert into remit.deliveries (id, surface, kind, dedup, person, item_id, session_id, action_id)
 select remit.delivery_id(x.dedup), %(surface)s, 'item', x.dedup, x.person, x.id, x.session_id, x.action_id
 from (select i.id, i.session_id, i.action_id, p as person, 'item:' || %(surface)s || ':' || i.id || ':' || p as dedup
       from remit.inbox_items i cross join unnest(i.assignees) p
       where i.status = 'open' and p = any(%(people)s)
+        and (i.detail ->> 'channel' is null
+             or (not %(channels)s or i.escalations > 0) and i.detail -> 'climb' ? p)
         and not (i.kind = 'question' and exists (
                 select 1 from remit.threads t join remit.messages m on m.session_id = t.session_id
                 where t.session_id = i.session_id and t.surface = %(surface)s and m.author = 'person:' || p))) x
