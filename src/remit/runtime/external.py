@@ -29,6 +29,7 @@ from remit.governance.deployments import Deployments
 from remit.governance.gate import Gate
 from remit.runtime.attempts import Attempts
 from remit.runtime.builtins import Builtins
+from remit.runtime.history import messages_of
 from remit.runtime.leases import Lease
 from remit.runtime.loops import LoopDetectedError, LoopGuard
 from remit.runtime.model_agents.local_pins import PinnedGovernance
@@ -91,7 +92,7 @@ class GovernedTurn:
     @property
     def history(self) -> list[ModelMessage]:
         """The messages that the session's earlier turns have kept by `finish`."""
-        return load_messages(self._opened.history)
+        return load_messages(messages_of(self._opened.history, self._opened.owned.agent))
 
     def governance(self, actions: Mapping[str, str], *, model: str | None = None, prefix: str = "") -> PinnedGovernance:
         """The capability for an agent of this turn: model, price and limits as the project declares them.

@@ -105,7 +105,9 @@ def addressed(governance: Governance, session: Session, name: str) -> AgentVersi
     """
     agents = governance.project.agents
     here = sorted(
-        agent for agent, found in agents.items() if found.spec.workspace == session.workspace and not found.spec.external
+        agent
+        for agent, found in agents.items()
+        if found.spec.workspace == session.workspace and not found.spec.external
     )
     if name not in here:
         raise InvalidInput(

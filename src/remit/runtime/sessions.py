@@ -1,4 +1,4 @@
-"""Sessions' verbs: start, say, pause, resume, cancel, decide, stop, release. Each is one transaction.
+"""Sessions' verbs: start, say, fork, pause, resume, cancel, decide, stop, release. Each is one transaction.
 
 Whatever makes work go on enqueues the run in the same transaction, so that nothing is lost between saying and doing.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,18 +16,15 @@ from remit.domain.agents import AgentVersion
 from remit.domain.inbox import InboxItem
 from remit.domain.records import Tag
 from remit.domain.sessions import SessionStatus
-from remit.domain.stops import Stop, StopScope
-from remit.errors import Conflict, InvalidInput, NotEntitled, NotFound
-from remit.governance.deployments import Deployments
+from remit.errors import InvalidInput
 from remit.governance.desk import Decider, Desk
 from remit.governance.state import Governance
 from remit.runtime import messages
-from remit.storage import actions, delegations, executors, runs, sessions, stops
-from remit.storage.database import connect
+from remit.runtime.conversations import Conversations
+from remit.runtime.off_switch import OffSwitch
+from remit.runtime.verbs import deployed, kind_of
+from remit.storage import actions, delegations, executors, memory_care, runs, sessions, stops
 from remit.storage.sessions import Db
-
-Enqueue = Callable[[Db, str, str, int], None]
-"""Asks for a run in the given transaction: a turn's id, its session's, and the run's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +47,18 @@ class Start:
     """Who asked for it in the end; None: the principal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drill:
-    """What a rehearsal of the off switch has shown."""
-
-    stop: str
-    scope: str
-    target: str
-    seconds_to_commit: float
-    """From asking to the stop being in force."""
-    seconds_to_quiet: float
-    """From then until nothing that it covers was at work."""
-    still_at_work: int
-    """Turns that had not ended when the drill gave up waiting."""
-    cleared_after: int
-    """Actions that were cleared after the stop was in force: anything but 0 is a defect."""
-    turns_resumed: int
+_LOOK_AGAIN = 60.0  # seconds
 
 
 def _nothing(_: Db) -> None:
     """What else is done in the transaction of a decision, where nothing is."""
 
 
-class Sessions:
+class Sessions(Conversations, OffSwitch):
     """The verbs, for surfaces and workers."""
 
-    def __init__(self, url: str, deployments: Deployments, enqueue: Enqueue) -> None:
-        self._url = url
-        self._deployments = deployments
-        self._enqueue = enqueue
-
-    @contextmanager
-    def transaction(self) -> Iterator[Db]:
-        """A transaction on the database; commits at the end."""
-        with connect(self._url) as db:
-            yield db
+    _looked_at: tuple[int, float] = (0, 0.0)
+    """The version, and the monotonic time, at which it was last looked whether people have left."""
 
     # -- work ----------------------------------------------------------------------------------------------------
 
@@ -97,7 +71,7 @@ class Sessions:
 
     def planned(self, start: Start, governance: Governance) -> sessions.NewSession:
         """What starting this would write, on this snapshot. Raises NotFound, InvalidInput or NotEntitled."""
-        version = _deployed(governance, start.agent)
+        version = deployed(governance, start.agent)
         if version.spec.external:
             raise InvalidInput(
                 f"no worker runs the agent {start.agent}: it is external",
@@ -125,77 +99,6 @@ class Sessions:
                 advice="Start it with `remit start`, or say `external: true` in its agent.yaml.",
             )
         return sessions.create(db, _new_session(version, start))
-
-    def message(self, session_id: str, author: str, contents: Any, *, to: str | None = None) -> str:
-        """Say something in a session: a new turn. Returns the turn's id.
-
-        A text that begins with `@agent`, or `to`, has that agent answer, as it was deployed when it was first
-        addressed in the session; everything else is answered by the session's own. Raises Conflict where the session
-        is paused or cancelled, NotEntitled if the author may not write in it, InvalidInput if what was said fits no
-        agent.
-        """
-        with self.transaction() as db:
-            return self.say(db, session_id, author, contents, to=to)
-
-    def say(self, db: Db, session_id: str, author: str, contents: Any, *, to: str | None = None) -> str:
-        """What `message` does, in the caller's transaction."""
-        said = messages.read(contents) if to is None else messages.Said(to, contents)
-        governance = self._deployments.load()
-        session = sessions.get(db, session_id, lock=True)
-        messages.check_author(governance, session, author)
-        messages.check_open(session)
-        version = self._deployments.version(session.agent, session.agent_version)
-        if said.to not in {None, session.agent}:
-            version = messages.addressed(governance, session, said.to or "")
-            kept = sessions.version_used(db, session_id, version.agent)
-            version = version if kept is None else self._deployments.version(version.agent, kept)
-        assisted = version.spec.layer == "assisted" and author.startswith("person:")
-        turn_id, digest = sessions.add_turn(
-            db,
-            session_id,
-            author,
-            version.agent,
-            version.digest,
-            messages.answered_by(version, said.contents),
-            kind=_kind(version),
-            on_behalf_of=author.removeprefix("person:") if assisted else None,
-        )
-        sessions.record(
-            db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, agent=version.agent, message=digest
-        )
-        sessions.reopen(db, session_id)
-        self.resume_turn(db, turn_id)
-        return turn_id
-
-    def undo(self, action_id: str, author: str, reason: str) -> str:
-        """Take an action back by the call that its type declares. Returns the id of the turn that does it.
-
-        Raises Conflict where the action did not succeed, was undone already, or is irreversible.
-        """
-        with self.transaction() as db:
-            action = actions.get(db, action_id)
-            action_type = self._deployments.current().action_type(action["action"])
-            if action["status"] != "succeeded" or action["undone_by"] is not None:
-                raise Conflict(f"action {action_id} is {'undone already' if action['undone_by'] else action['status']}")
-            if action_type is None or action_type.undo is None:
-                raise Conflict(
-                    f"{action['action']} is irreversible: its action type declares no undo",
-                    advice="Mend it in the other system by hand, and say so in an incident.",
-                )
-            session = sessions.get(db, action["session_id"])
-            turn_id, digest = sessions.add_turn(
-                db,
-                session.id,
-                author,
-                session.agent,
-                session.agent_version,
-                {"undo": action_id, "reason": reason},
-                kind="undo",
-            )
-            sessions.record(db, Tag.SESSION_MESSAGE, session=session.id, turn=turn_id, by=author, message=digest)
-            sessions.reopen(db, session.id)
-            self.resume_turn(db, turn_id)
-        return turn_id
 
     def pause(self, session_id: str, by: str, reason: str) -> None:
         """Set a session aside: its run ends between two actions; what is under way settles.
@@ -296,55 +199,14 @@ class Sessions:
             if also is not None:
                 also(db)
 
-    # -- the off switch ------------------------------------------------------------------------------------------
-
-    def stop(self, scope: StopScope, target: str, reason: str, by: str) -> Stop:
-        """Set a stop. When this returns, nothing that it covers is cleared any more."""
-        self._check_target(scope, target)
-        with self.transaction() as db:
-            return stops.put(db, scope, target, reason, by)
-
-    def release(self, scope: StopScope, target: str, by: str, reason: str) -> tuple[list[Stop], int]:
-        """Release a stop; turns that it had ended go on. Returns the stops and how many turns go on."""
-        with self.transaction() as db:
-            released = stops.release(db, scope, target, by, reason)
-            turns = stops.stopped_turns(db)
-            for turn_id in turns:
-                self.resume_turn(db, turn_id)
-        return released, len(turns)
-
-    def drill(self, scope: StopScope, target: str, reason: str, by: str, *, patience: float = 30) -> Drill:
-        """Rehearse the off switch: stop, measure until nothing that it covers is at work, release, record.
-
-        Work that the stop ended goes on afterwards. `patience` is the longest wait, in seconds; calls under way may
-        take up to their own time-out.
-        """
-        began = time.monotonic()
-        stop = self.stop(scope, target, f"drill: {reason}", by)
-        stopped = time.monotonic()
-        with self.transaction() as db:
-            since = sessions.now(db)
-        running, cleared = 1, 0
-        # A stop of one action type ends turns only when they come to that action: there is nothing to wait for.
-        while running and time.monotonic() - stopped < patience:
-            with self.transaction() as db:
-                running, cleared = stops.drill_figures(db, stop, since)
-            if scope == "action":
-                break
-            time.sleep(0.05)
-        quiet = time.monotonic() - stopped
-        _, turns = self.release(scope, target, by, f"drill: {reason}")
-        drill = Drill(stop.id, scope, target, round(stopped - began, 3), round(quiet, 3), running, cleared, turns)
-        with self.transaction() as db:
-            sessions.record(db, Tag.DRILL_RUN, by=by, **asdict(drill))
-        return drill
-
     # -- the clock, called by workers ----------------------------------------------------------------------------
 
     def tick(self) -> int:
         """Do what is due: expire and escalate items, resume turns whose timer ran out. Returns how much was done."""
         with self.transaction() as db:
-            touched = self._desk().tick(db, datetime.now(UTC))
+            desk = self._desk()
+            touched = desk.tick(db, datetime.now(UTC)) + memory_care.expire(db)
+            touched += self._hand_over(db, desk)
             due = [*executors.due_turns(db), *stops.stopped_turns(db, by_clock=True)]
             for turn_id in due:
                 self.resume_turn(db, turn_id)
@@ -354,50 +216,21 @@ class Sessions:
                 self._desk().doubt(db, action)
         return touched + len(due) + len(doubts)
 
-    def resume_turn(self, db: Db, turn_id: str) -> None:
-        """Enqueue the next run of a turn in the caller's transaction; nothing if the turn has ended.
-
-        An external turn is left to its owner, who comes back when it likes.
-        """
-        asked = runs.ask_for_run(db, turn_id)
-        if asked is not None:
-            session_id, run = asked
-            self._enqueue(db, turn_id, session_id, run)
-
     # -- helpers -------------------------------------------------------------------------------------------------
+
+    def _hand_over(self, db: Db, desk: Desk) -> int:
+        """People leave by deployments: look at each new version, and now and then, since items may be locked."""
+        version, now = self._deployments.current().version, time.monotonic()
+        if self._looked_at[0] == version and now - self._looked_at[1] < _LOOK_AGAIN:
+            return 0
+        self._looked_at = (version, now)
+        return desk.hand_over(db)
 
     def _desk(self) -> Desk:
         return Desk(self._deployments.load(), self.resume_turn)
 
     def _agent(self, name: str) -> AgentVersion:
-        return _deployed(self._deployments.load(), name)
-
-    def _check_target(self, scope: StopScope, target: str) -> None:
-        project = self._deployments.load().project
-        known = {
-            "all": {""},
-            "agent": set(project.agents),
-            "workspace": {w.id for w in project.directory.workspaces},
-            "action": {*project.actions, "model.request"},
-        }[scope]
-        if target not in known:
-            raise NotFound(
-                f"there is no {scope} {target!r} to stop", advice=f"Known: {', '.join(sorted(known)) or 'none'}."
-            )
-
-
-def _deployed(governance: Governance, name: str) -> AgentVersion:
-    version = governance.agent(name)
-    if version is None:
-        known = ", ".join(sorted(governance.project.agents)) or "none"
-        raise NotFound(f"no agent {name!r} is deployed", advice=f"Deployed agents: {known}.")
-    if name in governance.suspended:
-        raise NotEntitled(f"agent {name} is suspended", advice=f"`remit agents resume {name}` takes it back.")
-    return version
-
-
-def _kind(version: AgentVersion) -> str:
-    return "external" if version.spec.external else "agent"
+        return deployed(self._deployments.load(), name)
 
 
 def _new_session(version: AgentVersion, start: Start) -> sessions.NewSession:
@@ -415,7 +248,7 @@ def _new_session(version: AgentVersion, start: Start) -> sessions.NewSession:
         simulated=start.simulated,
         assisted=assisted,
         input=messages.fitted(version, start.input),
-        kind=_kind(version),
+        kind=kind_of(version),
         requester=start.requester,
         labels=start.labels,
         depth=start.depth,

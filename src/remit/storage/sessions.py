@@ -1,24 +1,59 @@
-"""Sessions, messages, turns and runs as rows. Functions take an open transaction and never commit."""
+"""Sessions as rows: how one comes to be and is moved. Functions take an open transaction and never commit.
+
+What happens in them is in `storage/turns.py`; its functions and those of `storage/contents.py` are given here too.
+"""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from psycopg import Connection
-from psycopg.types.json import Jsonb
-
-from remit.domain import canonical, ids
+from remit.domain import ids
 from remit.domain.records import Tag
 from remit.domain.sessions import Session, SessionStatus, check_move
 from remit.errors import NotFound
-from remit.storage.database import safe_json, safe_text
-from remit.storage.ledger import payload_id
+from remit.storage.contents import Db, get_payload, put_payload, record
+from remit.storage.database import safe_text
+from remit.storage.turns import (
+    Inherited,
+    add_turn,
+    author_of,
+    history,
+    is_later,
+    keep_history,
+    message_of,
+    open_external_turn,
+    open_turns,
+    requester,
+    turn_status,
+    turns,
+    version_used,
+)
+from remit.storage.words import add_words
 
-Db = Connection[dict[str, Any]]
-"""A synchronous connection whose rows are dicts, inside a transaction."""
+__all__ = [
+    "Db",
+    "Fork",
+    "Inherited",
+    "NewSession",
+    "Origin",
+    "add_turn",
+    "author_of",
+    "get_payload",
+    "history",
+    "is_later",
+    "keep_history",
+    "message_of",
+    "open_external_turn",
+    "open_turns",
+    "put_payload",
+    "record",
+    "requester",
+    "turn_status",
+    "turns",
+    "version_used",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +70,18 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Inherited:
-    """What a forked turn begins with."""
+class Fork:
+    """Where a session goes on from."""
 
-    actions: tuple[str, ...] = ()
-    seed_turn: str | None = None
-    seed_at: datetime | None = None
+    session: str
+    point: str
+    """`TURN` or `TURN:KEY`; empty where it begins with a new message."""
+    turns: tuple[str, ...]
+    """Turns of other sessions that it has as its history, oldest first."""
+    agent: str
+    agent_version: str
+    """Who answers its first message; the session's own agent may be another one."""
+    inherited: Inherited
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,40 +110,20 @@ class NewSession:
     labels: frozenset[str] = frozenset()
     depth: int = 0
     """How many events led to it, where no delegation says so."""
-
-
-def record(
-    db: Db, tag: Tag, *, session: str | None = None, turn: str | None = None, action: str | None = None, **body: Any
-) -> None:
-    """Append an audit record in the transaction of what it describes."""
-    db.execute(
-        "select remit.append_record(%s, %s, %s, %s, %s)", (tag.value, session, turn, action, Jsonb(safe_json(body)))
-    )
-
-
-def put_payload(db: Db, payload: str, session: str | None, kind: str, value: Any) -> str:
-    """Store contents and return their salted digest, in hexadecimal, for a record."""
-    salt, body = os.urandom(16), canonical.dumps(canonical.normalise(value))
-    db.execute("select remit.put_payload(%s, %s, %s, %s, %s)", (payload, session, kind, salt, body))
-    return canonical.digest_bytes(salt + body)
-
-
-def get_payload(db: Db, payload: str) -> Any:
-    """Contents by id; None where there are none or they were erased."""
-    row = db.execute("select body from remit.payloads where id = %s", (payload,)).fetchone()
-    return canonical.parse(bytes(row["body"])) if row and row["body"] is not None else None
+    fork: Fork | None = None
 
 
 def create(db: Db, new: NewSession) -> tuple[str, str]:
     """Write a session, its first message and its first turn. Returns (session id, turn id)."""
     session_id = ids.new_id("ses")
-    origin = new.origin
+    origin, fork = new.origin, new.fork
     db.execute(
         """insert into remit.sessions (id, status, agent, agent_version, workspace, workflow, principal, on_behalf_of,
                                        trigger, request_id, title, simulated, assisted, parent_id, labels,
-                                       origin_turn, origin_action, depth, origin_waits, due_at)
+                                       origin_turn, origin_action, depth, origin_waits, due_at,
+                                       forked_from, fork_point, inherits)
            values (%s, 'running', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-                   clock_timestamp() + %s * interval '1 second')""",
+                   clock_timestamp() + %s * interval '1 second', %s, %s, %s)""",
         (
             session_id,
             new.agent,
@@ -123,18 +144,23 @@ def create(db: Db, new: NewSession) -> tuple[str, str]:
             origin.depth if origin is not None else new.depth,
             origin is not None and origin.waits,
             origin.within_seconds if origin is not None else None,
+            fork.session if fork is not None else None,
+            fork.point if fork is not None else None,
+            list(fork.turns) if fork is not None else [],
         ),
     )
+    add_words(db, session_id, new.title)
     turn_id, digest = add_turn(
         db,
         session_id,
         new.principal,
-        new.agent,
-        new.agent_version,
+        new.agent if fork is None else fork.agent,
+        new.agent_version if fork is None else fork.agent_version,
         new.input,
         kind=new.kind,
         on_behalf_of=new.on_behalf_of if new.assisted else None,
         requester=new.requester,
+        inherited=Inherited() if fork is None else fork.inherited,
     )
     record(
         db,
@@ -153,57 +179,6 @@ def create(db: Db, new: NewSession) -> tuple[str, str]:
         input=digest,
     )
     return session_id, turn_id
-
-
-def add_turn(
-    db: Db,
-    session_id: str,
-    author: str,
-    agent: str,
-    version: str,
-    contents: Any,
-    *,
-    kind: str = "agent",
-    on_behalf_of: str | None = None,
-    requester: str | None = None,
-    inherited: Inherited = Inherited(),  # noqa: B008 - immutable
-) -> tuple[str, str]:
-    """Write a message and the turn that answers it. Returns (turn id, digest of the contents).
-
-    In an assisted session the turn acts on behalf of the message's author, and of nobody else, unless `on_behalf_of`
-    names the person for whom a session is started. `requester` is the author unless somebody else asked through them.
-    """
-    message_id, turn_id = ids.new_id("msg"), ids.new_id("turn")
-    payload = payload_id(message_id, "m")
-    digest = put_payload(db, payload, session_id, "message", contents)
-    db.execute(
-        "insert into remit.messages (id, session_id, author, to_agent, payload) values (%s, %s, %s, %s, %s)",
-        (message_id, session_id, author, agent, payload),
-    )
-    db.execute(
-        """insert into remit.turns (id, session_id, message_id, agent, agent_version, kind, status, requester,
-                                    inherits, seed_turn, seed_at, on_behalf_of)
-           select %(turn)s, s.id, %(message)s, %(agent)s, %(version)s, %(kind)s, 'queued', %(requester)s,
-                  %(inherits)s, %(seed_turn)s, %(seed_at)s,
-                  coalesce(%(person)s::text, case when s.assisted and %(author)s like 'person:_%%'
-                                                  then substr(%(author)s, length('person:') + 1) end)
-           from remit.sessions s where s.id = %(session)s""",
-        {
-            "turn": turn_id,
-            "session": session_id,
-            "message": message_id,
-            "agent": agent,
-            "version": version,
-            "kind": kind,
-            "requester": requester or author,
-            "inherits": list(inherited.actions),
-            "seed_turn": inherited.seed_turn,
-            "seed_at": inherited.seed_at,
-            "person": on_behalf_of,
-            "author": author,
-        },
-    )
-    return turn_id, digest
 
 
 def move(db: Db, session_id: str, new: SessionStatus, tag: Tag, *, by: str, reason: str) -> SessionStatus:
@@ -282,42 +257,6 @@ def open_among(db: Db, session_ids: list[str]) -> list[str]:
     return found
 
 
-def version_used(db: Db, session_id: str, agent: str) -> str | None:
-    """The version of an agent that has answered in a session; None if it has not."""
-    row = db.execute(
-        "select agent_version from remit.turns where session_id = %s and agent = %s order by id limit 1",
-        (session_id, agent),
-    ).fetchone()
-    return row["agent_version"] if row is not None else None
-
-
-def requester(db: Db, turn_id: str | None, otherwise: str) -> str:
-    """Who asked for a turn in the end, also through agents: the one person who may not approve what it asks for."""
-    row = db.execute("select requester from remit.turns where id = %s", (turn_id,)).fetchone()
-    return str(row["requester"]) if row is not None and row["requester"] else otherwise
-
-
-def open_turns(db: Db, session_id: str) -> list[str]:
-    """Turns that need a run once a paused session goes on: those that wait for nobody and nothing else."""
-    rows = db.execute(
-        """select id from remit.turns where session_id = %s
-             and (status in ('queued', 'running') or (status = 'waiting' and waiting_for in ('pause', 'stop', 'delegation', '')))
-           order by id""",
-        (session_id,),
-    ).fetchall()
-    return [row["id"] for row in rows]
-
-
-def open_external_turn(db: Db, session_id: str) -> str | None:
-    """The oldest turn of a session that its owner has to go on with; None if there is none."""
-    row = db.execute(
-        """select id from remit.turns where session_id = %s and kind = 'external'
-             and status in ('queued', 'running', 'waiting') order by id limit 1""",
-        (session_id,),
-    ).fetchone()
-    return row["id"] if row is not None else None
-
-
 def unblock(db: Db, turn_id: str, budgets: tuple[str, ...], *, by: str) -> None:
     """Let stopped work go on: allow more repeats of the same call, forget failures, open blocked budgets."""
     row = db.execute(
@@ -337,7 +276,13 @@ def get(db: Db, session_id: str, *, lock: bool = False) -> Session:
     ).fetchone()
     if row is None:
         raise NotFound(f"there is no session {session_id}")
-    return _session(row)
+    return as_session(row)
+
+
+def is_assisted(db: Db, session_id: str) -> bool:
+    """True if a session's turns act only through the people who wrote to them."""
+    row = db.execute("select assisted from remit.sessions where id = %s", (session_id,)).fetchone()
+    return row is not None and row["assisted"]
 
 
 def listing(
@@ -358,49 +303,11 @@ def listing(
            order by id desc limit %(limit)s""",
         {"status": status, "agent": agent, "workspace": workspace, "before": before, "limit": limit},
     ).fetchall()
-    return [_session(row) for row in rows]
+    return [as_session(row) for row in rows]
 
 
-def message_of(db: Db, message_id: str) -> Any:
-    """What a message says."""
-    return get_payload(db, payload_id(message_id, "m"))
-
-
-def author_of(db: Db, message_id: str) -> str:
-    """Who wrote a message."""
-    row = db.execute("select author from remit.messages where id = %s", (message_id,)).fetchone()
-    return row["author"] if row is not None else ""
-
-
-def keep_history(db: Db, session_id: str, turn_id: str, messages: list[Any]) -> None:
-    """Keep what a model agent's turn said and heard, for the session's later turns."""
-    put_payload(db, payload_id(turn_id, "h"), session_id, "history", messages)
-
-
-def history(db: Db, session_id: str, before_turn: str) -> list[Any]:
-    """The messages of a session's earlier turns, oldest first."""
-    rows = db.execute(
-        "select id from remit.turns where session_id = %s and id < %s and kind <> 'undo' order by id",
-        (session_id, before_turn),
-    ).fetchall()
-    kept = (get_payload(db, payload_id(row["id"], "h")) for row in rows)
-    return [message for messages in kept if messages for message in messages]
-
-
-def turns(db: Db, session_id: str) -> list[dict[str, Any]]:
-    """The turns of a session in order, with their messages and outputs."""
-    rows = db.execute(
-        """select t.*, m.author, m.created_at as said_at, m.payload from remit.turns t
-           join remit.messages m on m.id = t.message_id where t.session_id = %s order by t.id""",
-        (session_id,),
-    ).fetchall()
-    for row in rows:
-        row["input"] = get_payload(db, row.pop("payload"))
-        row["output"] = get_payload(db, row["output"]) if row["output"] else None
-    return rows
-
-
-def _session(row: dict[str, Any]) -> Session:
+def as_session(row: dict[str, Any]) -> Session:
+    """A session's row."""
     return Session(
         id=row["id"],
         status=SessionStatus(row["status"]),
@@ -423,14 +330,6 @@ def _session(row: dict[str, Any]) -> Session:
         forked_from=row["forked_from"],
         fork_point=row["fork_point"],
     )
-
-
-def turn_status(db: Db, turn_id: str) -> str:
-    """Where a turn stands. Raises NotFound."""
-    row = db.execute("select status from remit.turns where id = %s", (turn_id,)).fetchone()
-    if row is None:
-        raise NotFound(f"there is no turn {turn_id}")
-    return str(row["status"])
 
 
 def now(db: Db) -> datetime:

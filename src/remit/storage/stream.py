@@ -1,0 +1,50 @@
+"""The live stream: records in the order in which they became visible, each once, after a position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remit.errors import InvalidInput
+from remit.storage.sessions import Db
+
+BEGINNING = "0.0"
+"""The position before the first record."""
+
+
+def after(
+    db: Db, position: str, *, session_id: str | None = None, limit: int = 500
+) -> tuple[list[dict[str, Any]], str]:
+    """Records after a position, oldest first, and the position behind the last of them.
+
+    Ordered by transaction, as the sealer takes them: identity values commit out of order, but below the oldest running
+    transaction nothing can be added any more. What a long transaction has written comes once it is over. Raises
+    InvalidInput if the position is none.
+    """
+    xid, number = _read(position)
+    rows = db.execute(
+        """select xid::text as xid, id, tag, at, session_id, turn_id, action_id, body::jsonb as body
+           from remit.records
+           where (xid, id) > (%s::text::xid8, %s) and xid < pg_snapshot_xmin(pg_current_snapshot())
+             and (%s::text is null or session_id = %s)
+           order by xid, id limit %s""",
+        (str(xid), number, session_id, session_id, limit),
+    ).fetchall()
+    if rows:
+        position = f"{rows[-1]['xid']}.{rows[-1]['id']}"
+    return [
+        {**{k: v for k, v in row.items() if k != "xid"}, "position": f"{row['xid']}.{row['id']}"} for row in rows
+    ], position
+
+
+def now(db: Db) -> str:
+    """The position behind everything that is visible already."""
+    row = db.execute("select (pg_snapshot_xmin(pg_current_snapshot())::text::numeric - 1)::text as xid").fetchone()
+    assert row is not None, "a select of a function returns a row"
+    return f"{row['xid']}.{2**62}"
+
+
+def _read(position: str) -> tuple[int, int]:
+    xid, dot, number = position.partition(".")
+    if not (dot and xid.isascii() and xid.isdigit() and number.isascii() and number.isdigit()):
+        raise InvalidInput(f"{position!r} is no position in the stream", advice="Take the one that came with a record.")
+    return int(xid), int(number)
