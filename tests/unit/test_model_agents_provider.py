@@ -22,7 +22,6 @@ from remit.domain.decisions import ActionStatus
 from remit.errors import ConfigurationError, InvalidInput
 from remit.runtime.model_agents import ModelFailed, ModelRegistry, resolve_model, run_model_turn
 from remit.runtime.model_agents.provider import _classify, scrub
-from remit.runtime.model_agents.registry import settings_for
 from remit.testing import FakeRoad
 
 KEY = "sk-test-5ecret-0123456789abcdef"
@@ -334,24 +333,6 @@ def test_a_missing_key_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="openai:gpt-5-mini"):
         resolve_model("openai:gpt-5-mini", ModelSpec(), no_secret)
-
-
-def test_reasoning_becomes_each_providers_own_setting() -> None:
-    def settings(name: str, reasoning: str, limit: int = 4_000) -> dict[str, Any]:
-        model = resolve_model(name, ModelSpec(api_key="env:K"), lambda _: KEY)
-        spec = agent(reasoning=reasoning).model_copy(update={"max_output_tokens": limit})
-        return dict(settings_for(spec, ModelSpec(), model))
-
-    assert settings("openai:gpt-5-mini", "medium") == {
-        "max_tokens": 4_000,
-        "parallel_tool_calls": True,
-        "thinking": "medium",
-    }
-    assert settings("google:gemini-2.5-flash", "none")["thinking"] is False
-    budget = settings("anthropic:claude-sonnet-4-5", "high")["anthropic_thinking"]
-    assert budget == {"type": "enabled", "budget_tokens": 2_000}
-    with pytest.raises(ConfigurationError, match="max_output_tokens of at least 2,048"):
-        settings("anthropic:claude-sonnet-4-5", "low", 1_000)
 
 
 def test_the_registry_makes_a_model_once_and_reads_its_key_only_then() -> None:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
-from pydantic_ai.profiles.anthropic import ANTHROPIC_THINKING_BUDGET_MAP
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
-from pydantic_ai.settings import ModelSettings
 
-from remit.domain.agents import AgentSpec, ModelSpec
+from remit.domain.agents import ModelSpec
 from remit.errors import ConfigurationError
 from remit.runtime.model_agents.scripts import script_model
 
@@ -25,7 +23,6 @@ Secrets = Callable[[str], str]
 
 _OTHER_NAMES = {"google-gla": "google", "google-vertex": "google-cloud", "openai-compatible": "openai"}
 _NO_KEY = "none"  # servers without keys still want the header
-_SMALLEST_BUDGET = 1_024  # of Anthropic's thinking, in tokens
 
 
 class ModelRegistry:
@@ -101,33 +98,3 @@ def _factory(key: str | None) -> Callable[[str], Provider[Any]]:
         return infer_provider_class(provider)(api_key=key)  # type: ignore[call-arg]
 
     return make
-
-
-def settings_for(agent: AgentSpec, spec: ModelSpec, model: Model) -> ModelSettings:
-    """Settings of every request of an agent: the output limit, and how much it thinks.
-
-    Raises ConfigurationError if the output limit leaves no room for thinking where the provider counts it in.
-    """
-    limit, reasoning = agent.max_output_tokens, agent.reasoning
-    if spec.script is not None:
-        return ModelSettings(max_tokens=limit)
-    if spec.base_url is not None:
-        # Nobody knows what such a server's models can do, so it is told only what was asked for.
-        asked: dict[str, Any] = {} if reasoning == "none" else {"openai_reasoning_effort": reasoning}
-        return cast("ModelSettings", {"max_tokens": limit, "parallel_tool_calls": True, **asked})
-    if reasoning == "none":
-        return ModelSettings(max_tokens=limit, parallel_tool_calls=True, thinking=False)
-    if model.system == "anthropic" and not model.profile.get("anthropic_supports_adaptive_thinking", False):
-        budget = {"type": "enabled", "budget_tokens": _thinking_budget(model.model_name, reasoning, limit)}
-        return cast("ModelSettings", {"max_tokens": limit, "parallel_tool_calls": True, "anthropic_thinking": budget})
-    return ModelSettings(max_tokens=limit, parallel_tool_calls=True, thinking=reasoning)
-
-
-def _thinking_budget(name: str, reasoning: Literal["low", "medium", "high"], limit: int) -> int:
-    """Tokens to think with: Anthropic counts them into the output limit and refuses a budget that fills it."""
-    if limit < 2 * _SMALLEST_BUDGET:
-        raise ConfigurationError(
-            f"with reasoning, {name} needs max_output_tokens of at least {2 * _SMALLEST_BUDGET:,}",
-            advice="Raise max_output_tokens in agent.yaml, or set reasoning: none.",
-        )
-    return min(ANTHROPIC_THINKING_BUDGET_MAP[reasoning], limit // 2)

@@ -23,7 +23,7 @@ from remit.runtime.model_agents.errors import ModelFailed
 from remit.runtime.model_agents.governance import Governance
 from remit.runtime.model_agents.messages import clean, definition, dump_messages, load_messages
 from remit.runtime.model_agents.provider import scrub
-from remit.runtime.model_agents.registry import settings_for
+from remit.runtime.model_agents.reasoning import settings_for
 from remit.runtime.model_agents.tools import PinnedTools, offered_names
 from remit.runtime.road import Road
 
