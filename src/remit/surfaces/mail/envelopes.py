@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -50,6 +51,16 @@ def reply_to(found: EmailMessage, earlier: str) -> None:
     del found["In-Reply-To"], found["References"]
     found["In-Reply-To"] = earlier
     found["References"] = f"{root} {earlier}"
+
+
+def on_the_wire(found: EmailMessage, *, utf8: bool) -> bytes:
+    """A mail as it is sent, in seven bits; `utf8` only where an address cannot be written otherwise (RFC 6531)."""
+    head, end, body = found.as_bytes(policy=SMTP.clone(cte_type="7bit", utf8=utf8)).partition(b"\r\n\r\n")
+    # A header that just fits on a line of its own is put there, and its first line left empty; not every reader copes.
+    return _EMPTY_LINE.sub(rb"\1: ", head) + end + body
+
+
+_EMPTY_LINE = re.compile(rb"^([!-9;-~]+):\r\n[ \t]", re.MULTILINE)
 
 
 def _header(value: str, limit: int) -> str:

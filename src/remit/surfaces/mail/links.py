@@ -105,7 +105,7 @@ class Links:
                 self._record(token, error.code)
             again = self._page(token, sent)
             said = error.message if isinstance(error, InvalidInput) else f"{error.message}. {error.advice}"
-            return replace(again, status=error.http_status, note=f"{said[:1].upper()}{said[1:]}", tone="bad")
+            return replace(again, status=error.http_status, note=f"This was not taken: {said}", tone="bad")
         return self._page(token)
 
     def _do(self, item: InboxItem, who: Decider, token: str, sent: Sent) -> None:

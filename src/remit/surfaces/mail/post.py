@@ -11,6 +11,7 @@ import aiosmtplib
 from remit.domain.project import MailSection
 from remit.errors import ConfigurationError
 from remit.runtime.deliveries import RetryLater, Undeliverable
+from remit.surfaces.mail.envelopes import on_the_wire
 
 _TIMEOUT = 20.0  # seconds for one answer of the server
 _SETTINGS = (
@@ -38,8 +39,10 @@ class Post:
         settings = self._settings
         try:
             password = self._secret(settings.password) if settings.password is not None else None
+            utf8 = not (sender + to).isascii()
             await aiosmtplib.send(
-                message,
+                on_the_wire(message, utf8=utf8),
+                mail_options=["SMTPUTF8"] if utf8 else [],
                 sender=sender,
                 recipients=[to],
                 hostname=settings.host,
