@@ -62,7 +62,11 @@ class MailServer:
     def start(self) -> None:
         more: dict[str, Any] = {"enable_SMTPUTF8": self.utf8}
         if self.logins:
-            more |= {"authenticator": self._login, "auth_required": True, "auth_require_tls": self.tls is not None}
+            more |= {
+                "authenticator": self._login,
+                "auth_required": True,
+                "auth_require_tls": self.tls is not None and not self.implicit,
+            }
         if self.tls is not None:
             more |= {"ssl_context": self.tls} if self.implicit else {"tls_context": self.tls, "require_starttls": True}
         self._controller = Controller(self, hostname=self.host, port=self.port, **more)
@@ -75,7 +79,7 @@ class MailServer:
 
     def _login(self, _server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         right = self.logins.get(data.login.decode()) == data.password.decode()
-        return AuthResult(success=right, handled=True)
+        return AuthResult(success=right, handled=False)
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, options: Any) -> str:  # noqa: N802
         if self.answers:

@@ -69,7 +69,7 @@ class Post:
             raise RetryLater(f"the mail server lacks what is needed: {missing.message}") from None
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as away:
             raise RetryLater(
-                f"the mail server {settings.host}:{settings.port} cannot be reached: {str(away) or type(away).__name__}"
+                f"the mail server {settings.host}:{settings.port} cannot be used: {str(away) or type(away).__name__}"
             ) from None
 
 
