@@ -51,7 +51,7 @@ class ScheduleTrigger(TriggerBase):
     people: tuple[PersonOrRole, ...] = ()
     """For each of these a session of their own."""
     missed: Literal["skip", "once", "all"] = "once"
-    """What is done about times that passed while nothing ran: none of them, the last one, or each of them."""
+    """What is done about times that passed while nothing ran: none, the last one, or each, at most the last 1000."""
     grace: Duration = timedelta(minutes=5)
     """A time that is past for longer than this counts as missed."""
 

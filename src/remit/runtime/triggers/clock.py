@@ -38,13 +38,13 @@ def take_due(db: Db, governance: Governance, now: datetime, limit: int) -> tuple
     """Lock clocks that are due, set them on, and say what they ask for. Returns how many clocks and the wishes.
 
     A clock that another worker is at is left to it; one that the files do not ask for in this form waits until the
-    clocks are set anew.
+    clocks are set anew; and what is more than a transaction should hold waits for the next.
     """
     asked, moved = wanted(governance.project), []
     wishes: list[Asked] = []
     for clock in triggers.due_clocks(db, now, limit):
         one = asked.get((clock.trigger, clock.person))
-        if one is None or one.spec != clock.spec:
+        if one is None or one.spec != clock.spec or len(wishes) > limit:
             continue
         found = due(one, clock.next_at, now, clock.resumed_at)
         moved.append((clock, found.next_at))

@@ -20,9 +20,11 @@ from remit.domain.directory import Directory, Person
 from remit.domain.project import Project
 from remit.domain.triggers import PERSON_ZONE, ScheduleTrigger
 
-MOST = 100
+MOST = 50
 """Most times of one clock that are dealt with at once."""
 
+MOST_MISSED = 1_000
+"""Most missed times of one clock that `missed: all` makes up for: the last ones."""
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 """The next time of what has none."""
 
@@ -112,8 +114,7 @@ def due(clock: Wanted, first: datetime, now: datetime, resumed: datetime | None)
     """
     schedule, zone = clock.schedule, clock.zone
     if schedule.missed == "all":
-        found = tuple(islice(between(schedule.cron, zone, first, now), MOST))
-        return Due(found, None, following(schedule.cron, zone, found[-1] if found else now))
+        return _all(clock, first, now)
     edge = now - schedule.grace
     in_time_from = edge if resumed is None or resumed < edge else resumed + timedelta(microseconds=1)
     in_time = tuple(islice(between(schedule.cron, zone, max(first, _up(in_time_from)), now), MOST))
@@ -125,6 +126,23 @@ def due(clock: Wanted, first: datetime, now: datetime, resumed: datetime | None)
         return Due(in_time, (first, last), next_at)
     earlier = last_before(schedule.cron, zone, first, last) if first < last else None
     return Due((last,), (first, earlier) if earlier is not None else None, next_at)
+
+
+def _all(clock: Wanted, first: datetime, now: datetime) -> Due:
+    """Each time, oldest first. A clock that went wrong by years must not start a session for every minute of them."""
+    cron, zone = clock.schedule.cron, clock.zone
+    left_out = None
+    start = first
+    for window in _WINDOWS:
+        if now - window <= first:
+            break
+        found = list(between(cron, zone, now - window, now))
+        if len(found) > MOST_MISSED:
+            start = found[-MOST_MISSED]
+            left_out = (first, last_before(cron, zone, first, start))
+            break
+    fire = tuple(islice(between(cron, zone, start, now), MOST))
+    return Due(fire, left_out, following(cron, zone, fire[-1] if fire else now))
 
 
 def last_before(cron: str, zone: str, first: datetime, moment: datetime) -> datetime:

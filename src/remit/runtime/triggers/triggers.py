@@ -127,7 +127,7 @@ class Triggers:
             if wishes:
                 passing("fire:committed")
             total += count
-            if count < size:
+            if not count:
                 return total
 
     def _one_batch(
