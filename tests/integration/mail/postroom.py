@@ -62,11 +62,9 @@ class MailServer:
     def start(self) -> None:
         more: dict[str, Any] = {"enable_SMTPUTF8": self.utf8}
         if self.logins:
-            more |= {
-                "authenticator": self._login,
-                "auth_required": True,
-                "auth_require_tls": self.tls is not None and not self.implicit,
-            }
+            # The server does not count TLS from the first byte as TLS.
+            needs_tls = self.tls is not None and not self.implicit
+            more |= {"authenticator": self._login, "auth_required": True, "auth_require_tls": needs_tls}
         if self.tls is not None:
             more |= {"ssl_context": self.tls} if self.implicit else {"tls_context": self.tls, "require_starttls": True}
         self._controller = Controller(self, hostname=self.host, port=self.port, **more)

@@ -66,6 +66,7 @@ def encrypted(authority: trustme.CA) -> Iterator[Callable[..., MailServer]]:
         server.stop()
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize(("security", "implicit"), [("starttls", False), ("tls", True)])
 def test_mails_go_encrypted_and_logged_in(encrypted: Any, security: str, *, implicit: bool) -> None:
