@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from remit.errors import Conflict
 from remit.governance.desk import Decider
-from remit.runtime.sessions import Start
-from remit.storage import delegations, sessions
+from remit.storage import sessions
+from tests.acceptance.delegating import EXTRA, HANDS, child_of, children, job, output, start
 from tests.acceptance.nursery import Nursery
-from tests.acceptance.shop import FILES, Shop, open_shop
+from tests.acceptance.shop import Shop, open_shop
 from tests.conftest import DatabaseFactory
-
-BOSS = """
-import asyncio
-
-async def run(session):
-    async def one(job):
-        try:
-            return await session.delegate(job.pop("agent"), job.pop("input"), **job)
-        except session.Failed as failed:
-            return {"failed": str(failed)}
-        except session.Refused as refused:
-            return {"refused": str(refused)}
-    jobs = session.input["jobs"]
-    if session.input.get("together"):
-        return await asyncio.gather(*map(one, jobs))
-    return [await one(job) for job in jobs]
-"""
-HAND = """
-async def run(session):
-    match session.input:
-        case {"pay": who, "amount": amount}:
-            return (await session.call("till.pay", who=who, amount=amount, currency="USD"))["amount"]
-        case {"pass_on": [agent, *rest]}:
-            return (await session.delegate(agent, {"pass_on": rest}))["output"]
-        case {"ask": text}:
-            return await session.ask(text, schema={"type": "string"})
-        case {"text": text}:
-            return text.upper()
-        case {"pass_on": []}:
-            return "reached"
-    raise ValueError("this is no work")
-"""
-
-
-def agent(name: str, program: str, *, workspace: str = "shop", more: str = "") -> dict[str, str]:
-    text = FILES["agents/clerk/agent.yaml"].replace("title: Clerk", f"title: {name}")
-    text = text.replace("tools: [", "tools: [remit.delegate, ").replace("workspace: shop", f"workspace: {workspace}")
-    return {f"agents__{name}__agent.yaml": text + more, f"agents__{name}__program.py": program}
-
-
-HANDS = ["hand", *(f"hand{n}" for n in range(9))]
-EXTRA = {
-    **agent("boss", BOSS),
-    **agent("stranger", HAND, workspace="elsewhere"),
-    **agent("aide", HAND, more="layer: assisted\n"),
-    **{k: v for name in HANDS for k, v in agent(name, HAND).items()},
-    "directory.yaml": FILES["directory.yaml"].replace(
-        "workspaces: [{id: shop, title: Shop}]",
-        "workspaces: [{id: shop, title: Shop}, {id: elsewhere, title: Elsewhere}]",
-    ),
-    "policies__shop.cedar": FILES["policies/shop.cedar"].replace(
-        'principal == Agent::"clerk", action in Action::"write"', 'principal, action in Action::"write"'
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -81,37 +25,6 @@ def shop(
         opened.worker()
         yield opened
     database_factory.drop(database)
-
-
-def start(shop: Shop, *jobs: dict[str, Any], principal: str = "person:dov", **more: Any) -> str:
-    return shop.services.sessions.start(Start("boss", {"jobs": list(jobs), **more}, principal))
-
-
-def job(given: Any, agent: str = "hand", **more: Any) -> dict[str, Any]:
-    return {"agent": agent, "input": given, **more}
-
-
-def output(shop: Shop, session: str) -> Any:
-    found = shop.wait(session, "finished", "failed")
-    assert found["status"] == "finished", found
-    return found["turns"][0]["output"]
-
-
-def children(shop: Shop, session: str, agent: str | None = None) -> list[str]:
-    with shop.services.sessions.transaction() as db:
-        return [child["id"] for child in delegations.children(db, session) if agent in {None, child["agent"]}]
-
-
-def child_of(shop: Shop, session: str, agent: str = "hand") -> str:
-    until(lambda: children(shop, session, agent))
-    return children(shop, session, agent)[-1]
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 # -- what comes back -----------------------------------------------------------------------------------------------
@@ -235,26 +148,3 @@ def test_a_pause_sets_aside_what_was_delegated_and_a_resume_takes_it_up(shop: Sh
         shop.services.sessions.message(session, "person:ada", {"jobs": []})
     shop.services.sessions.resume(session, "person:ada", "go on")
     assert output(shop, session)[0]["output"] == "yes"
-
-
-# -- kill -9 -------------------------------------------------------------------------------------------------------
-
-KILLS = [("call:before", 1), ("call:after", 1), ("settle:after", 1), ("run:before_end", 1), ("run:after_end", 1)]
-KILLS += [("run:after_epoch", 3), ("run:before_end", 3), ("run:before_end", 2), ("run:after_end", 2)]
-
-
-@pytest.mark.parametrize(("point", "count"), KILLS)
-def test_whoever_dies_there_is_one_child_and_one_answer(
-    changed_shop: Callable[..., Shop], point: str, count: int
-) -> None:
-    """Runs of the parent, the child and again the parent: the worker dies in each of them."""
-    shop = changed_shop(**EXTRA)
-    doomed = shop.doomed(REMIT_KILL_AT=f"{point}:{count}")
-    session = start(shop, job({"pay": "kim", "amount": 20}))
-    assert doomed.wait(60) == -signal.SIGKILL
-    shop.bury(doomed)
-    shop.worker()
-    (said,) = output(shop, session)
-    assert said["output"] == 20
-    assert children(shop, session) == [said["session"]]
-    assert [b["who"] for b in shop.books()] == ["kim"]

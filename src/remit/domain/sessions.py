@@ -46,7 +46,18 @@ _MOVES: dict[SessionStatus, frozenset[SessionStatus]] = {
 def check_move(session_id: str, old: SessionStatus, new: SessionStatus) -> None:
     """Raise Conflict unless a session may go from `old` to `new`."""
     if new is not old and new not in _MOVES[old]:
-        raise Conflict(f"session {session_id} is {old} and cannot become {new}")
+        raise Conflict(f"session {session_id} is {old} and cannot become {new}", advice=_ADVICE[old].format(session_id))
+
+
+_ADVICE = {
+    SessionStatus.RUNNING: "Look at it again: somebody or something else moved it first.",
+    SessionStatus.WAITING: "It waits: `remit session show {0}` says for whom or what.",
+    SessionStatus.PAUSED: "Take it up first: `remit session resume {0}`.",
+    SessionStatus.FINISHED: "It is done. A message makes it go on: `remit session message {0} …`.",
+    SessionStatus.FAILED: "A message makes it go on, `remit session message {0} …`, or fork it: `remit session fork {0}`.",
+    SessionStatus.CANCELLED: "That is for good. Go on from it in a new one: `remit session fork {0}`.",
+}
+"""What can be done with a session that stands like this, instead."""
 
 
 class TurnStatus(StrEnum):

@@ -20,6 +20,8 @@ from remit.storage.forks import ForkedTurn
 from remit.storage.sessions import Db, Fork, Inherited
 
 _PLACE = re.compile(r"(?:m(?P<request>\d+)(?:\.t(?P<call>\d+))?|(?P<ordinal>\d+))(?=\.|$)")
+END = "end"
+"""As a key: behind everything that the turn has done so far."""
 _DONE = {"succeeded", "failed", "refused"}
 
 
@@ -43,7 +45,10 @@ class Plan:
     session: str
     """The session that is forked."""
     point: str
-    """`TURN:KEY` or `TURN`: the first thing that the fork does anew; empty where it begins with a new message."""
+    """`TURN:KEY` or `TURN`: the first thing that the fork does anew; empty where it begins with a new message.
+
+    `TURN:end` is behind everything that the turn had done.
+    """
     turn: ForkedTurn | None
     """The turn that is done anew or gone on with; None: a new message is answered."""
     turns: tuple[str, ...]
@@ -83,18 +88,17 @@ def plan(db: Db, governance: Governance, session: Session, at: str | None, *, sa
             f"turn {turn.id} cannot be done anew in a fork: it is {_KINDS[turn.kind]}",
             advice="Name a turn before it, or give `--message`.",
         )
-    rows = forks.actions(db, turn) if at is None or key else []
-    kept = _kept(rows, key) if rows else set()
-    behind = rows or forks.actions(db, turn)
-    first = _first_new(behind, kept) if key is None else key
+    rows = forks.actions(db, turn)
+    kept = _kept(rows, key) if at is None or key is not None else set()
+    first = key or next((row["key"] for row in rows if row["id"] not in kept and _is_call(row)), END)
     return Plan(
         session=session.id,
-        point=f"{turn.id}:{first}" if first and kept else turn.id,
+        point=f"{turn.id}:{first}" if kept else turn.id,
         turn=turn,
         turns=(*before, *(t.id for t in turns if t.id < turn.id and t.ended)),
         history=tuple(_effect(governance, row) for row in rows if row["id"] in kept and _is_call(row)),
         rows=tuple(row["id"] for row in rows if row["id"] in kept),
-        anew=tuple(_effect(governance, row) for row in behind if row["id"] not in kept and _is_call(row)),
+        anew=tuple(_effect(governance, row) for row in rows if row["id"] not in kept and _is_call(row)),
     )
 
 
@@ -137,12 +141,12 @@ def _named(session: Session, turns: list[ForkedTurn], name: str) -> ForkedTurn:
 
 def _kept(rows: list[dict[str, Any]], key: str | None) -> set[str]:
     """Ids of the rows that are inherited: settled, and before the point; what hangs on a call goes with it."""
-    if key is not None and not any(row["key"] == key and _is_call(row) for row in rows):
+    if key not in {None, END} and not any(row["key"] == key and _is_call(row) for row in rows):
         raise NotFound(
             f"the turn has done nothing at {key}",
-            advice=f"Its places: {', '.join(row['key'] for row in rows if _is_call(row))}.",
+            advice=f"Its places: {', '.join([row['key'] for row in rows if _is_call(row)] + [END])}.",
         )
-    end = _place(key) if key is not None else None
+    end = _place(key) if key is not None and key != END else None
     whole = {_place(row["key"]) for row in rows if _is_call(row) and row["status"] in _DONE and not row["open_work"]}
     return {
         row["id"]
@@ -167,10 +171,6 @@ def _place(key: str) -> tuple[int, int]:
 def _is_call(row: dict[str, Any]) -> bool:
     """True for what the agent itself asked for, not what hangs on it, such as a look-up or an outcome."""
     return _PLACE.fullmatch(row["key"]) is not None
-
-
-def _first_new(rows: list[dict[str, Any]], kept: set[str]) -> str | None:
-    return next((row["key"] for row in rows if row["id"] not in kept and _is_call(row)), None)
 
 
 def _effect(governance: Governance, row: dict[str, Any]) -> Done:

@@ -23,12 +23,17 @@ SESSION = {
     "created_at": "When it started.",
     "updated_at": "When its status last changed.",
     "reason": "Why it has this status: what it waits for, or what ended it; may be empty.",
+    "parent_id": "The session that delegated it, or null.",
+    "depth": "How many delegations and events led to it.",
+    "forked_from": "The session that it was forked from, or null.",
+    "fork_point": "What it does anew: `TURN` or `TURN:KEY`; empty where it began with a new message; or null.",
 }
 
 TURN = {
     "id": "Id of the turn: `turn_…`.",
-    "agent": "The agent.",
+    "agent": "The agent that answers: the session's own, or the one that the message was addressed to.",
     "agent_version": "Digest of the agent's files.",
+    "on_behalf_of": "The person through whom it acts, the author of its message, where it is assisted; or null.",
     "kind": "`agent`, or `undo` where the turn takes an action back.",
     "author": "Who wrote the message that the turn answers.",
     "status": "`queued`, `running`, `waiting`, `finished`, `failed` or `cancelled`.",
@@ -89,8 +94,8 @@ ITEM = {
     "expires_at": "When it is too late, or null.",
     "escalations": "How often it was passed on already.",
     "detail": "What belongs to the kind: `why`, `reasons`, `question`, `schema`, `current`, `changes` and others.",
-    "decision": "`verdict`, `by`, `reason`, `at`, `via`, `simulated` once somebody answered; of a question also `value`, "
-    "and `memory` if it is remembered; or null.",
+    "decision": "`verdict`, `by`, `reason`, `at`, `via`, `simulated` once somebody answered, of a question `value` and, if "
+    "it is remembered, `memory`; or null.",
 }
 
 ITEM_CONTEXT = {
@@ -105,10 +110,22 @@ ITEM_CONTEXT = {
     "session_usd": "What the session has cost so far, in USD.",
 }
 
+ITEM_TOLD = {
+    "surface": "`slack` or `mail`.",
+    "kind": "`item`: who may answer was asked; `notice`: somebody was told for information.",
+    "to": "The person, channel or conversation.",
+    "status": "`due` (it waits, or the surface is away), `sent` or `dropped` (nobody needs it, or it cannot arrive).",
+    "sent_at": "When it was sent, or null.",
+    "error": "Why it is not sent, or null.",
+}
+
 SESSION_SHOWN = {
     "turns": "Its turns, oldest first; see below.",
     "actions": "Its actions in the order in which they were asked for; see below.",
     "items": "Its inbox items, oldest first; see `remit inbox`.",
+    "children": "The sessions that it delegated, oldest first; see below.",
+    "forks": "Ids of the sessions that were forked from it.",
+    "inherits": "Ids of the turns of other sessions that it has as its history.",
     "usd": "What all its actions cost, in USD.",
     "tokens": "Tokens of all its model requests.",
 }
@@ -166,6 +183,46 @@ IDEA = {
     "shipped_in": "The version, output or release that has it; empty until then.",
     "created_at": "When it was said.",
     "decided_at": "When it was decided last, or null.",
+}
+
+CHILD = {
+    "id": "Id of the delegated session.",
+    "agent": "Its agent.",
+    "status": "Its status.",
+    "title": "Its title; may be empty.",
+    "turn_id": "The turn that delegated it, or null.",
+    "key": "The place in that turn, or null.",
+}
+
+FORK_ACTION = {
+    "id": "The action in the session that was forked.",
+    "key": "Its place in the turn.",
+    "mode": "`tool`, `model`, `ask` or `note`.",
+    "action": "Its type.",
+    "status": "Where it stands there.",
+    "writes": "true if its type changes something in the world.",
+}
+
+FORK = {
+    "id": "The new session; null with `--dry-run`.",
+    "forked_from": "The session that was forked.",
+    "fork_point": "The first thing that the fork does anew, `TURN` or `TURN:KEY`; empty with `--message`.",
+    "turns": "Ids of the turns before it: history.",
+    "history": "Actions of that turn that are history and are not done again: "
+    + ", ".join(f"`{name}`" for name in FORK_ACTION)
+    + ".",
+    "anew": "Actions behind the point, in the same form: the fork asks for them, or for others, once more.",
+    "repeats": "Ids of those of `anew` that changed something, or may have.",
+}
+
+LINE = {
+    "position": "Where the record stands in the stream: give it to `--after` to go on behind it.",
+    "at": "When it was written.",
+    "tag": "What happened; see the audit reference.",
+    "session_id": "The session.",
+    "turn_id": "The turn, or null.",
+    "action_id": "The action, or null.",
+    "body": "The record itself.",
 }
 
 UNDONE = {
@@ -474,6 +531,13 @@ REFERENCE: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("remit session show ID", "A session as above (also by `remit start --wait`), and:", SESSION_SHOWN),
     ("remit session show ID: turns", "", TURN),
     ("remit session show ID: actions", "", ACTION),
+    ("remit session show ID: children", "", CHILD),
+    ("remit session fork ID", "", FORK),
+    (
+        "remit session follow ID",
+        "One object for each line, in the order of commits; `remit sessions follow` too.",
+        LINE,
+    ),
     ("remit session why", "A list of rows, best first.", WHY),
     ("remit session source", "", SOURCE),
     ("remit session replay", "A list, one for each turn.", REPLAYED),
@@ -484,7 +548,8 @@ REFERENCE: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("remit triggers fire", "A list, one for each session.", FIRED),
     ("remit triggers backfill", "A list, in the order of time.", BACKFILLED),
     ("remit inbox", "A list of items, oldest first. `remit decide` and `remit answer` print one.", ITEM),
-    ("remit inbox ITEM", "An item as above. Where it is about an action, also:", ITEM_CONTEXT),
+    ("remit inbox ITEM", "An item as above, `told` as below, and where it is about an action:", ITEM_CONTEXT),
+    ("remit inbox ITEM: told", "Who was told of it on which surface.", ITEM_TOLD),
     ("remit memory", "A list, newest first.", MEMORY),
     ("remit memory show", "A memory as above, and:", MEMORY_SHOWN),
     ("remit memory show: used", "", MEMORY_USE),

@@ -1,15 +1,14 @@
-"""Sessions: start, list, show, and move them."""
+"""Sessions: start, find, show, and move them."""
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, programs, shapes
+from remit.surfaces.cli import common, following, programs, shapes, talking
 
 
 def commands() -> dict[str, click.Command]:
@@ -87,31 +86,41 @@ def _wait(services: Any, session_id: str, timeout: float) -> dict[str, Any]:
         return describe(db, session_id)
 
 
-@click.command("sessions")
+@click.group("sessions", cls=common.Noun)
+def sessions_() -> None:
+    """List and find sessions, newest first; follow what happens in them."""
+
+
+sessions_.add_command(following.follow_all)
+
+
+@sessions_.command("list")
+@click.option("--text", metavar="WORDS", help='Only those with these words in title, messages or outputs; "in order".')
 @click.option(
     "--status",
     type=click.Choice(["running", "waiting", "paused", "finished", "failed", "cancelled"]),
     help="Only these.",
 )
-@click.option("--agent", help="Only this agent's.")
+@click.option("--agent", help="Only those in which this agent works.")
+@click.option("--person", help="Only those that this person started or wrote in, or that act for them.")
+@click.option("--label", help="Only those that have touched this: `untrusted`, `private`.")
+@click.option("--trigger", help="Only those that this kind of thing started: `person`, `schedule`, `agent`, …")
 @click.option("--before", help="The page before this session's id.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Most sessions.")
 @common.json_option
 @common.project_option
-def sessions_(
-    status: str | None, agent: str | None, before: str | None, limit: int, as_json: bool, folder: Path
-) -> None:
+def list_(before: str | None, limit: int, as_json: bool, folder: Path, **wanted: str | None) -> None:
     """List sessions, newest first."""
     with common.services(folder) as services, services.sessions.transaction() as db:
-        from remit.storage import sessions  # noqa: PLC0415
+        from remit.storage import session_search  # noqa: PLC0415 - heavy
 
-        found = sessions.listing(db, status=status, agent=agent, before=before, limit=limit)
+        found = session_search.find(db, session_search.Wanted(**wanted), before=before, limit=limit)
     if as_json:
         common.print_json([_summary(s) for s in found])
         return
-    rows = [(s.id, s.status, s.agent, s.request_id, s.reason, s.created_at) for s in found]
+    rows = [(s.id, s.status, s.agent, s.title or s.request_id, s.reason, s.created_at) for s in found]
     common.table(
-        ("session", "status", "agent", "request", "because", "started"),
+        ("session", "status", "agent", "title or request", "because", "started"),
         rows,
         empty="No sessions. Start one with `remit start AGENT --input JSON`.",
     )
@@ -119,10 +128,10 @@ def sessions_(
 
 @click.group("session")
 def session() -> None:
-    """Show, message, pause, resume or cancel a session."""
+    """Show, follow, message, fork, pause, resume or cancel a session."""
 
 
-for _command in (programs.source, programs.why, programs.replay):
+for _command in (talking.message, talking.fork, following.follow, programs.source, programs.why, programs.replay):
     session.add_command(_command)
 
 
@@ -138,36 +147,6 @@ def show(session_id: str, as_json: bool, folder: Path) -> None:
         common.print_json(shown)
     else:
         _print_session(shown)
-
-
-@session.command("message", context_settings={"ignore_unknown_options": True})
-@click.argument("session_id")
-@click.argument("text")
-@common.as_option
-@common.project_option
-def message(session_id: str, text: str, person: str | None, folder: Path) -> None:
-    """Say TEXT in a session; its agent answers in a new turn.
-
-    JSON where TEXT is a JSON object or list, else text; `-` is standard input.
-    """
-    contents = _contents(sys.stdin.read() if text == "-" else text)
-    with common.services(folder) as services:
-        who = common.decider(services, person)
-        click.echo(services.sessions.message(session_id, f"person:{who.person}", contents))
-
-
-def _contents(text: str) -> Any:
-    from remit.domain import canonical  # noqa: PLC0415
-    from remit.errors import InvalidInput  # noqa: PLC0415
-
-    if not text.strip():
-        raise click.UsageError("there is nothing to say")
-    if not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        return canonical.parse(text, what="message")
-    except InvalidInput:
-        return text  # it only begins like JSON
 
 
 def _mover(name: str, doc: str) -> None:
@@ -190,7 +169,7 @@ _mover("cancel", "End a session for good.")
 
 def describe(db: Any, session_id: str) -> dict[str, Any]:
     """A session in the shape of `remit session show --json`."""
-    from remit.storage import actions, inbox, sessions  # noqa: PLC0415
+    from remit.storage import actions, delegations, forks, inbox, sessions  # noqa: PLC0415
 
     found = sessions.get(db, session_id)
     made = actions.of_session(db, session_id)
@@ -199,6 +178,9 @@ def describe(db: Any, session_id: str) -> dict[str, Any]:
         "turns": [{name: turn[name] for name in shapes.TURN} for turn in sessions.turns(db, session_id)],
         "actions": [action(row) for row in made],
         "items": [item(i) for i in inbox.listing(db, status=None, session_id=session_id)],
+        "children": [{name: child[name] for name in shapes.CHILD} for child in delegations.children(db, session_id)],
+        "forks": [fork["id"] for fork in forks.forks(db, session_id)],
+        "inherits": list(forks.inherited_turns(db, session_id)),
         "usd": common.usd(sum(a["usd_micros"] for a in made)),
         "tokens": sum(a["input_tokens"] + a["output_tokens"] for a in made),
     }
@@ -223,17 +205,27 @@ def _print_session(shown: dict[str, Any]) -> None:
     common.line("agent", f"{shown['agent']} (version {shown['agent_version'][:12]})")
     common.line("request", shown["request_id"])
     common.line("started by", f"{shown['principal']}{' (simulated)' if shown['simulated'] else ''}")
+    common.line("delegated by", shown["parent_id"])
+    if shown["forked_from"]:
+        common.line("forked from", f"{shown['forked_from']} {shown['fork_point'] and 'at ' + shown['fork_point']}")
+        common.line("history", f"{len(shown['inherits'])} turns")
     common.line("labels", ", ".join(sorted(shown["labels"])))
     common.line("cost", f"{shown['usd']} USD, {shown['tokens']} tokens")
     for turn in shown["turns"]:
         click.echo()
-        common.heading(f"{turn['id']}  {turn['status']}")
+        to = f" to @{turn['agent']}" if turn["agent"] != shown["agent"] else ""
+        common.heading(f"{turn['id']}  {turn['status']}  {turn['author']}{to}")
         common.line("input", common.compact(turn["input"]))
         common.line("output", common.compact(turn["output"]) if turn["output"] is not None else None)
         common.line("error", turn["error"])
         for made in shown["actions"]:
             if made["turn_id"] == turn["id"]:
                 _print_action(made)
+    for child in shown["children"]:
+        click.echo()
+        common.heading(f"delegated: {child['id']}  {child['status']}  {child['agent']}")
+        common.line("by", f"{child['turn_id']}:{child['key']}" if child["key"] else None)
+    common.line("forks", ", ".join(shown["forks"]))
     for waiting in shown["items"]:
         if waiting["status"] == "open":
             click.echo()
