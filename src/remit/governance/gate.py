@@ -322,6 +322,9 @@ def _labels_added(governance: Governance, call: Call, action_type: ActionType | 
     """What the session carries from now on; a connection that nobody vouches for adds `untrusted`."""
     if action_type is None or call.mode == "model":
         return ()
+    if is_builtin(call.action):
+        # What these give comes from this very project, or brings the labels of the session that it was learned in.
+        return tuple(sorted(action_type.reads))
     connection = governance.project.connections.get(call.action.partition(".")[0])
     doubtful = {Label.UNTRUSTED} if connection is None or not connection.trusted else set()
     return tuple(sorted(action_type.reads | doubtful))
