@@ -13,7 +13,7 @@ from pydantic_ai.exceptions import ToolFailed
 from remit.domain import canonical, ids
 from remit.domain.builtins import DELEGATE, RUN_CODE
 from remit.domain.decisions import ActionStatus
-from remit.runtime.builtins import sandbox
+from remit.runtime.builtins import sandbox, sandbox_wall
 from remit.runtime.model_agents import answers
 from remit.runtime.model_agents.tools import offered_names
 
@@ -34,6 +34,7 @@ async def run_code(invocation: Invocation) -> dict[str, Any]:
         calls.make,
         seed=invocation.action_id,
         now=ids.moment(invocation.run.turn_id),
+        program=sandbox_wall.interpreter(invocation.deployments.current().project.settings.programs.isolation),
     )
     found: dict[str, Any] = {"ok": ran.error is None, "calls": ran.calls, "printed": ran.printed}
     return found | ({"result": ran.result} if ran.error is None else {"error": ran.error})

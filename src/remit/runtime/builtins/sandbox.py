@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 import pydantic_monty as monty
 
 from remit.domain import canonical
-from remit.errors import InvalidInput
+from remit.errors import ConfigurationError, InvalidInput
 
 SECONDS = 5.0
 """Longest that the code may compute, in seconds; waiting for calls is not counted."""
@@ -69,12 +69,61 @@ class Ran:
     """Calls that were carried out or refused, replayed ones among them."""
 
 
-async def run(code: str, inputs: Mapping[str, Any], call: Call, *, seed: str, now: datetime) -> Ran:
-    """Run code to its end. Raises InvalidInput if an input has no usable name, and what `call` raises."""
+async def run(
+    code: str, inputs: Mapping[str, Any], call: Call, *, seed: str, now: datetime, program: str | None = None
+) -> Ran:
+    """Run code to its end. `program` is the path of the interpreter; None: the one that is installed, without a wall.
+
+    Raises InvalidInput if an input has no usable name, ConfigurationError if the interpreter cannot be started, and
+    what `call` raises.
+    """
     _check_names(inputs)
+    given = canonical.plain(canonical.normalise(dict(inputs), what="inputs"))
     running = _Running(call)
-    async with _slot(), _pool() as pool:
-        session = pool.checkout(
+    async with _slot():
+        try:
+            # A process of its own for every run: nothing can be left behind in it.
+            async with monty.AsyncMonty(
+                binary_path=program, min_processes=1, max_processes=1, request_timeout=_STUCK
+            ) as pool:
+                found = await running.drive(pool, code, given, seed, now)
+            return Ran(_result(found), None, running.printed, running.calls)
+        except (monty.MontySyntaxError, monty.MontyRuntimeError) as error:
+            return Ran(None, _cut(error.display()), running.printed, running.calls)
+        except monty.MontyCrashedError as error:
+            if not running.started:
+                raise ConfigurationError(f"the sandbox cannot be started: {error}") from None
+            said = "it did not answer in time" if error.timed_out else "it needed more than it may have"
+            return Ran(None, f"the sandbox was ended: {said}", running.printed, running.calls)
+        except InvalidInput as error:
+            return Ran(None, _cut(error.message), running.printed, running.calls)
+
+
+class _Running:
+    """One run: answers everything that the code asks for."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._printed: list[str] = []
+        self._room = PRINTED
+        self.calls = 0
+        self.started = False
+
+    @property
+    def printed(self) -> str:
+        """What the code has printed so far."""
+        return "".join(self._printed)
+
+    def print(self, _stream: str, text: str) -> None:
+        """Keep what is printed; too much of it ends the code."""
+        self._printed.append(text[: self._room])
+        self._room -= len(text)
+        if self._room < 0:
+            raise RuntimeError(f"more than {PRINTED:,} characters were printed")
+
+    async def drive(self, pool: monty.AsyncMonty, code: str, inputs: dict[str, Any], seed: str, now: datetime) -> Any:
+        """Run the code in a session of its own; the value of its last expression."""
+        async with pool.checkout(
             script_name="code.py",
             limits={
                 "max_feed_duration_secs": SECONDS,
@@ -89,44 +138,11 @@ async def run(code: str, inputs: Mapping[str, Any], call: Call, *, seed: str, no
                 "process_time": "zero",
                 "random_start": {"seed": seed},
             },
-        )
-        try:
-            async with session as opened:
-                given = canonical.plain(canonical.normalise(dict(inputs), what="inputs"))
-                found = await running.drive(await opened.feed_start(code, inputs=given, print_callback=running.print))
-            return Ran(_result(found), None, running.printed, running.calls)
-        except (monty.MontySyntaxError, monty.MontyRuntimeError) as error:
-            return Ran(None, _cut(error.display()), running.printed, running.calls)
-        except monty.MontyCrashedError as error:
-            said = "it took too long" if error.timed_out else "it needed more than it may have"
-            return Ran(None, f"the sandbox was ended: {said}", running.printed, running.calls)
-        except (monty.MontyConversionError, InvalidInput) as error:
-            return Ran(None, _cut(str(error)), running.printed, running.calls)
+        ) as session:
+            self.started = True
+            return await self._answer_all(await session.feed_start(code, inputs=inputs, print_callback=self.print))
 
-
-class _Running:
-    """One run: answers everything that the code asks for."""
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._printed: list[str] = []
-        self._room = PRINTED
-        self.calls = 0
-
-    @property
-    def printed(self) -> str:
-        """What the code has printed so far."""
-        return "".join(self._printed)
-
-    def print(self, _stream: str, text: str) -> None:
-        """Keep what is printed; too much of it ends the code."""
-        self._printed.append(text[: self._room])
-        self._room -= len(text)
-        if self._room < 0:
-            raise RuntimeError(f"more than {PRINTED:,} characters were printed")
-
-    async def drive(self, at: monty.AsyncSnapshot) -> Any:
-        """Answer until the code has ended; the value of its last expression."""
+    async def _answer_all(self, at: monty.AsyncSnapshot) -> Any:
         while not isinstance(at, monty.MontyComplete):
             match at:
                 case monty.AsyncFunctionSnapshot() if at.function_name == _FUNCTION and at.object_id is None:
@@ -229,11 +245,6 @@ def _cut(text: str) -> str:
     """An error for a reader: its end, which says what is wrong, and nothing that commands a terminal."""
     shown = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text[-_LONGEST_ERROR:])
     return shown if len(text) <= _LONGEST_ERROR else f"…{shown}"
-
-
-def _pool() -> monty.AsyncMonty:
-    """A fresh process for every run: it takes some milliseconds, and nothing can be left behind in it."""
-    return monty.AsyncMonty(min_processes=1, max_processes=1, request_timeout=_STUCK)
 
 
 def _slot() -> asyncio.Semaphore:
