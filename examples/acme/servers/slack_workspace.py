@@ -166,6 +166,9 @@ class Workspace:
             self._db.execute("insert into calls values (?, ?, ?)", (method, answer[0], time.time()))
         return answer
 
+    def _apps_connections_open(self, _: dict[str, Any]) -> Answer:
+        return 200, {"ok": True}
+
     def _auth_test(self, _: dict[str, Any]) -> Answer:
         return 200, {"ok": True, "team_id": self.team, "user_id": BOT, "bot_id": "BREMIT001"}
 

@@ -13,9 +13,11 @@ from tests.integration.road.world import Snapshots, World
 from remit.domain.agents import AgentVersion
 from remit.domain.directory import Person
 from remit.domain.inbox import InboxItem
+from remit.domain.questions import Question
 from remit.governance.judgement import Run
 from remit.governance.state import Governance
 from remit.runtime.deliveries import Delivery, Dispatcher, RetryLater
+from remit.runtime.road import TurnSuspendedError
 from remit.runtime.sessions import Sessions
 
 
@@ -94,6 +96,20 @@ class Office:
         run = self.world.run(principal=principal)
         self.world.waits(run, "till.pay", {"who": "kim", "amount": amount, "currency": "USD", "key": "k"})
         return run
+
+    def question(self, schema: dict[str, Any], *, run: Run | None = None, **more: Any) -> Run:
+        """A session that waits for an answer."""
+        run = run or self.world.run()
+
+        async def ask() -> None:
+            road = await self.world.road(run)
+            await road.ask("9", Question("Which one?", schema, **more))
+
+        try:
+            self.world.do(ask())
+        except TurnSuspendedError:
+            return run
+        raise AssertionError("it did not wait")
 
     def overdue(self) -> None:
         """Let everything that waits for its next attempt, or for its holder, be due now."""

@@ -53,7 +53,7 @@ def test_an_outage_loses_nothing_and_everything_is_sent_once_later(office: Offic
         for _ in range(3):
             office.asks()
         office.tell()
-        for _ in range(12):
+        for _ in range(7):
             office.overdue()
             office.tell()
         assert board.pinned == []

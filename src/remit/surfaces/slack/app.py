@@ -63,6 +63,9 @@ class Working(ThreadPoolExecutor):
 class Slack:
     """The surface: a channel to tell people by, routes and chores to hear them."""
 
+    ping = 5.0
+    """Seconds between two looks whether the connection of socket mode still stands."""
+
     def __init__(self, services: Services, settings: SlackSection) -> None:
         """Take the secrets. Raises SecretUnavailable where one is missing."""
         secrets = SecretResolver(services.folder)
@@ -106,7 +109,12 @@ class Slack:
     async def _connect(self, stopping: asyncio.Event) -> None:
         """Keep a connection to Slack. The library mends it where it breaks; the first one is tried until it stands."""
         while not stopping.is_set():
-            handler = SocketModeHandler(self._app, self._app_token, logger=logging.getLogger("remit.slack.socket"))
+            handler = SocketModeHandler(
+                self._app,
+                self._app_token,
+                logger=logging.getLogger("remit.slack.socket"),
+                ping_interval=self.ping,
+            )
             try:
                 await asyncio.to_thread(handler.connect)
                 await stopping.wait()
