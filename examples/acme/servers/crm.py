@@ -129,7 +129,10 @@ def changes() -> dict[str, Any]:
     with store.work() as db:
         notes = [dict(row) for row in db.execute("SELECT * FROM notes ORDER BY number").fetchall()]
         customers = [dict(row) for row in db.execute("SELECT * FROM customers ORDER BY customer_id").fetchall()]
-        sales = {name: [dict(row) for row in db.execute(read).fetchall()] for name, read in (crm_records.CHANGES | crm_meetings.CHANGES).items()}
+        sales = {
+            name: [dict(row) for row in db.execute(read).fetchall()]
+            for name, read in (crm_records.CHANGES | crm_meetings.CHANGES).items()
+        }
     return {"notes": notes, "changed": [row for row in customers if row != seeded.get(row["customer_id"])], **sales}
 
 

@@ -42,7 +42,7 @@ def stalled(text):
     """The sentence that says that an agreement stands still, or None."""
     if MOVING.search(text):
         return None
-    sentences = re.split(r"(?<=[.;])\s+", " ".join(text.split()))
+    sentences = re.split(r"(?<=[.;?!])\s+", " ".join(text.split()))
     for place, sentence in enumerate(sentences):
         near = " ".join(sentences[max(0, place - 1) : place + 2])
         if STALLED.search(sentence) and ABOUT.search(near):
