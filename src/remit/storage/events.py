@@ -142,7 +142,7 @@ def _event(db: Db, row: dict[str, Any]) -> Event:
     ).fetchone() or {"depth": 0, "labels": (), "error": None, "requester": None}
     match row["kind"], row["name"]:
         case "emit", _:
-            value = value["value"] if value is not None else None
+            value = value["value"]["value"] if value is not None else None
         case "outcome", "failed":
             value = {"error": source["error"]}
     by = source["requester"]
