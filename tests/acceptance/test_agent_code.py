@@ -82,7 +82,8 @@ def test_an_approval_in_the_middle_runs_the_code_again_with_what_is_recorded(tel
     teller.shop.wait(session, "waiting")
     assert [b["who"] for b in teller.shop.books()] == ["ivy"]
     teller.shop.services.sessions.approve(teller.shop.item(session, "approval"), Decider("bo"), "fine")
-    teller.shop.wait(session, "finished", seconds=30)  # nothing waits for the minute in which the code's clearance runs out
+    # Nothing waits for the minute in which the code's clearance would run out.
+    teller.shop.wait(session, "finished", seconds=30)
     assert [(b["who"], b["amount"]) for b in teller.shop.books()] == [("ivy", 20), ("jo", 120), ("kim", 20)]
     assert told(teller, session)[0]["result"]["paid"] == [20, 120, 20]
     assert teller.steps() == [0, 1], "the model was asked nothing twice"

@@ -20,7 +20,7 @@ from remit.errors import ConfigurationError, IntegrityError, NotFound
 from remit.governance.policy import PolicyEngine
 from remit.governance.signing import Signature, load_key, sign_bundle, verify_bundle
 from remit.governance.state import Governance
-from remit.storage import bundles
+from remit.storage import bundles, knowledge
 from remit.storage.database import connect
 from remit.storage.sessions import Db
 
@@ -36,6 +36,8 @@ def deploy(
     digest = content_digest(project.files)
     signature = sign_bundle(digest, load_key(key_file))
     verify_bundle(digest, signature, project.settings.deploy.keys if allowed is None else allowed)
+    for agent in project.agents.values():
+        knowledge.index(db, agent)  # before the lock that storing takes, under which no action can be let through
     version = bundles.store(
         db,
         digest=digest,

@@ -16,6 +16,28 @@ from remit.storage.database import safe_text
 from remit.storage.sessions import Db
 
 _LONGEST_QUERY = 400
+_ASK = """
+    with asked as (
+        select websearch_to_tsquery(%(language)s::regconfig, %(query)s) as forms,
+               websearch_to_tsquery('simple', %(query)s) as words
+    )
+    select (forms || words)::text as strict,
+           -- With a -not in it, any other word is too little to go by.
+           (case when forms::text like '%%!%%' then forms || words
+                 else replace(forms::text, ' & ', ' | ')::tsquery || words end)::text as loose
+    from asked"""
+# What is searched for is a parameter: the planner then knows how rare the words are, and takes the index for rare ones.
+_SEARCH = """
+    with found as (
+        select path, ordinal, heading, line, body, words @@ %(strict)s::tsquery as whole,
+               ts_rank_cd(words, %(loose)s::tsquery, 1) as rank
+        from remit.knowledge
+        where words @@ %(loose)s::tsquery and agent = %(agent)s and digest = %(digest)s
+        order by whole desc, rank desc, path, ordinal limit %(limit)s
+    )
+    select path, heading, line, body, ts_headline(%(language)s::regconfig, body, %(loose)s::tsquery,
+        'StartSel=**, StopSel=**, MaxFragments=2, MinWords=8, MaxWords=30, FragmentDelimiter=" … "') as excerpt
+    from found order by whole desc, rank desc, path, ordinal"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +90,11 @@ def search(db: Db, version: AgentVersion, query: str, limit: int) -> list[Found]
 
     The query is read as search engines do: "a phrase", or, and -not. Words are found in their other forms too.
     """
-    digest = index(db, version)
-    rows = db.execute(
-        """with asked as (
-               select websearch_to_tsquery(%(language)s::regconfig, %(query)s) as forms,
-                      websearch_to_tsquery('simple', %(query)s) as words
-           ), query as (
-               -- With a -not in it, any other word is too little to go by.
-               select forms || words as strict,
-                      case when forms::text like '%%!%%' then forms || words
-                           else replace(forms::text, ' & ', ' | ')::tsquery || words end as loose from asked
-           ), found as (
-               select k.*, k.words @@ q.strict as whole, ts_rank_cd(k.words, q.loose, 1) as rank, q.loose
-               from query q join remit.knowledge k on k.words @@ q.loose
-               where k.agent = %(agent)s and k.digest = %(digest)s
-               order by whole desc, rank desc, path, ordinal limit %(limit)s
-           )
-           select path, heading, line, body, ts_headline(%(language)s::regconfig, body, loose,
-               'StartSel=**, StopSel=**, MaxFragments=2, MinWords=8, MaxWords=30, FragmentDelimiter=" … "') as excerpt
-           from found order by whole desc, rank desc, path, ordinal""",
-        {
-            "language": version.spec.language,
-            "query": safe_text(query, _LONGEST_QUERY),
-            "agent": version.agent,
-            "digest": digest,
-            "limit": limit,
-        },
-    ).fetchall()
+    language, digest = version.spec.language, index(db, version)
+    asked = db.execute(_ASK, {"language": language, "query": safe_text(query, _LONGEST_QUERY)}).fetchone()
+    assert asked is not None, "it selects from one row"
+    more = {"language": language, "agent": version.agent, "digest": digest, "limit": limit}
+    rows = db.execute(_SEARCH, {**asked, **more}).fetchall()
     return [Found(r["path"], r["heading"], r["line"], r["body"], r["excerpt"]) for r in rows]
 
 

@@ -217,7 +217,7 @@ create table remit.knowledge (
     words    tsvector not null,
     primary key (agent, digest, path, ordinal)
 );
-create index knowledge_by_words on remit.knowledge using gin (words);
+create index knowledge_by_words on remit.knowledge using gin (words) with (fastupdate = off); -- read at once after it is written
 
 do $$ begin
     if exists (select 1 from pg_roles where rolname = 'remit_app') then
