@@ -21,6 +21,7 @@ from remit.config.parameter_checks import check_parameters
 from remit.config.reading import Loaded
 from remit.config.secrets import references
 from remit.config.skill_checks import check_skills
+from remit.config.slack_checks import check_slack
 from remit.config.source import Path, Source
 from remit.config.trigger_checks import check_triggers
 from remit.domain import builtins
@@ -49,6 +50,7 @@ def check_references(loaded: Loaded) -> list[Problem]:
         check_skills,
         check_triggers,
         check_mail,
+        check_slack,
     ):
         problems += check(loaded)
     problems += check_parameters(loaded, reference_problem)
