@@ -21,12 +21,12 @@ from remit.governance.desk import Decider
 
 
 @contextmanager
-def shop(place: Place) -> Iterator[Shop]:
-    """The tests' shop on a database of its own."""
+def shop(place: Place, **changed: str) -> Iterator[Shop]:
+    """The tests' shop on a database of its own; `changed` replaces files by name with `__` for `/`."""
     with (
         TemporaryDirectory(prefix="remit-bench-") as folder,
         closing(Nursery()) as nursery,
-        open_shop(Path(folder) / "shop", place.database(), nursery) as company,
+        open_shop(Path(folder) / "shop", place.database(), nursery, **changed) as company,
     ):
         yield company
 

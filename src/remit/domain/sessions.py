@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from remit.errors import Conflict
 
@@ -54,7 +53,7 @@ _ADVICE = {
     SessionStatus.WAITING: "It waits: `remit session show {0}` says for whom or what.",
     SessionStatus.PAUSED: "Take it up first: `remit session resume {0}`.",
     SessionStatus.FINISHED: "It is done. A message makes it go on: `remit session message {0} …`.",
-    SessionStatus.FAILED: "A message makes it go on, `remit session message {0} …`, or fork it: `remit session fork {0}`.",
+    SessionStatus.FAILED: "Say something, `remit session message {0} …`, or fork it: `remit session fork {0}`.",
     SessionStatus.CANCELLED: "That is for good. Go on from it in a new one: `remit session fork {0}`.",
 }
 """What can be done with a session that stands like this, instead."""

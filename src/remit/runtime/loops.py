@@ -23,6 +23,7 @@ class LoopGuard:
 
     def __init__(self, spec: AgentSpec, made: Counter[tuple[str, str]], allowance: int) -> None:
         self._made = made
+        self._total = made.total()  # kept, so that a turn's cost does not grow with the square of its length
         self._repeats = spec.repeat_limit * (1 + allowance)
         self._actions = spec.turn_action_limit * (1 + allowance)
 
@@ -34,9 +35,10 @@ class LoopGuard:
                 f"The same call of {call.action} was made {self._made[place]} times; may it go on?",
                 {"why": "loop_detected", "action": call.action, "args_digest": place[1], "times": self._made[place]},
             )
-        if self._made.total() >= self._actions:
+        if self._total >= self._actions:
             raise LoopDetectedError(
-                f"One turn has made {self._made.total()} actions without an end; may it go on?",
-                {"why": "loop_detected", "actions": self._made.total()},
+                f"One turn has made {self._total} actions without an end; may it go on?",
+                {"why": "loop_detected", "actions": self._total},
             )
         self._made[place] += 1
+        self._total += 1

@@ -18,7 +18,9 @@ import psycopg
 from remit.domain.merkle import Frontier, Node, leaf_hash, peaks
 from remit.domain.records import Tag
 from remit.errors import Conflict, DatabaseUnavailable, IntegrityError, NotFound
+from remit.storage import forks
 from remit.storage.sessions import Db, record
+from remit.storage.words import forget_words
 
 _LOCK = 7236349119
 """Advisory lock: one sealing transaction at a time over all processes."""
@@ -312,6 +314,7 @@ def erase_payload(db: Db, payload_id: str, by: str, reason: str) -> bool:
             f"payload {payload_id} belongs to session {row['session_id']}, which is {row['status']}",
             advice="Contents of a session can be erased when it is finished, failed or cancelled.",
         )
+    _not_needed(db, row["session_id"])
     erased = _erase(db, "id = %s", payload_id, by)
     _record_erasure(db, row["session_id"], erased, by, reason)
     return True
@@ -330,6 +333,7 @@ def erase_session(db: Db, session_id: str, by: str, reason: str) -> int:
             f"session {session_id} is {row['status']}",
             advice="Contents of a session can be erased when it is finished, failed or cancelled.",
         )
+    _not_needed(db, session_id)
     erased = _erase(db, "session_id = %s", session_id, by)
     if erased:
         _record_erasure(db, session_id, erased, by, reason)
@@ -344,8 +348,20 @@ def _erase(db: Db, condition: str, value: str, by: str) -> list[dict[str, Any]]:
     ).fetchall()
 
 
+def _not_needed(db: Db, session_id: str | None) -> None:
+    """Raise Conflict while a fork that has not ended begins with what a session did."""
+    needed = forks.open_below(db, session_id) if session_id is not None else []
+    if needed:
+        raise Conflict(
+            f"session {session_id} was forked, and {', '.join(needed)} has not ended",
+            advice="Contents can be erased once every fork is finished, failed or cancelled.",
+        )
+
+
 def _record_erasure(db: Db, session_id: str | None, erased: list[dict[str, Any]], by: str, reason: str) -> None:
     payloads = [{"id": row["id"], "digest": bytes(row["digest"]).hex()} for row in erased]
+    if session_id is not None:
+        forget_words(db, session_id)
     record(db, Tag.PAYLOAD_ERASED, session=session_id, by=by, reason=reason, payloads=payloads)
 
 

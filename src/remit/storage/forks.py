@@ -85,3 +85,15 @@ def forks(db: Db, session_id: str) -> list[dict[str, Any]]:
     return db.execute(
         "select id, agent, status, fork_point from remit.sessions where forked_from = %s order by id", (session_id,)
     ).fetchall()
+
+
+def open_below(db: Db, session_id: str) -> list[str]:
+    """Forks of a session, and forks of those, that have not ended and may still need what it did."""
+    rows = db.execute(
+        """with recursive below as (
+               select id, status from remit.sessions where forked_from = %s
+               union select s.id, s.status from below b join remit.sessions s on s.forked_from = b.id)
+           select id from below where status not in ('finished', 'failed', 'cancelled') order by id""",
+        (session_id,),
+    ).fetchall()
+    return [row["id"] for row in rows]

@@ -23,6 +23,11 @@ def add_words(db: Db, session_id: str, *values: Any) -> None:
         )
 
 
+def forget_words(db: Db, session_id: str) -> None:
+    """Let a session be found by its title alone, because contents of it were erased."""
+    db.execute("update remit.sessions set search = to_tsvector('simple', title) where id = %s", (session_id,))
+
+
 def _texts(value: Any) -> list[str]:
     """The texts in a value, without the names of its fields."""
     match value:

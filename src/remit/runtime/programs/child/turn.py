@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import heapq
 import io
 import os
 import sys
@@ -33,6 +34,8 @@ class Conversation:
         self._open: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         # Replies that are here and not yet delivered.
         self._replies: dict[int, Any] = {ordinal: reply for ordinal, reply in start["replies"]}  # noqa: C416
+        # Those of them that somebody waits for, smallest first; what was delivered meanwhile is skipped.
+        self._ready: list[int] = []
         self._read = 0
         self._order: list[int] = start["order"][::-1]
         self.delivered: list[int] = []
@@ -53,6 +56,8 @@ class Conversation:
         self._count, self.delivered = number, []
         future: asyncio.Future[Any] = self.loop.create_future()
         self._open[number] = (_subject(payload), future)
+        if number in self._replies:
+            heapq.heappush(self._ready, number)
         return future
 
     def deliver(self) -> bool:
@@ -67,11 +72,18 @@ class Conversation:
             while number not in self._replies:
                 self._wait()
         else:
-            while not (ready := self._replies.keys() & self._open.keys()):
+            while (number := self._next()) is None:
                 self._wait()
-            number = min(ready)
         self._settle(number, self._replies.pop(number))
         return True
+
+    def _next(self) -> int | None:
+        """The first request that is open and has its reply."""
+        while self._ready:
+            number = heapq.heappop(self._ready)
+            if number in self._open and number in self._replies:
+                return number
+        return None
 
     def finish(self, frame: dict[str, Any]) -> None:
         """Send the last word."""
@@ -84,6 +96,8 @@ class Conversation:
         reply = self._pipe.get()
         self._read += 1
         self._replies[reply["o"]] = reply["r"]
+        if reply["o"] in self._open:
+            heapq.heappush(self._ready, reply["o"])
 
     def _settle(self, number: int, reply: list[Any]) -> None:
         status, value, reasons, error, at_us = reply
@@ -135,6 +149,7 @@ def _run(pipe: wire.Pipe, ballast: list[bytearray]) -> None:
             start["input"],
             start["seed"],
             conversation.ask,
+            person=start["person"],
             parameters=start["parameters"],
             origins=conversation.origins,
         )
