@@ -33,6 +33,7 @@ from remit.governance.sealer import Sealer, ensure_sealer_key
 from remit.governance.signing import ensure_key
 from remit.runtime.sessions import Sessions
 from remit.storage import inbox, migrate
+from remit.storage.database import keeping_connections
 from remit.storage.resolve import DatabaseHandle, resolve_database
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ class Services:
         chores = (seal, warm, self.triggers.run, *self._tracing(), *more)
         worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=chores)
         try:
-            await worker.run(stopping, ready)
+            with keeping_connections(self.url):
+                await worker.run(stopping, ready)
         finally:
             await programs.close()
             await surroundings.close()

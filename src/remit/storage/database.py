@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import select
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from remit.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
+_MOST_IDLE = 16
 _BACKOFF = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -41,11 +46,87 @@ def safe_json(value: Any) -> Any:
 @contextlib.contextmanager
 def connect(url: str, *, autocommit: bool = False) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """A synchronous connection for control work. Commits at the end; raises DatabaseUnavailable if it is gone."""
+    kept = None if autocommit else _kept.get(url)
     try:
+        if kept is not None and kept.process == os.getpid():
+            with kept.transaction() as db:
+                yield db
+            return
         with psycopg.connect(url, row_factory=dict_row, autocommit=autocommit) as db:
             yield db
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(f"the database does not answer: {str(error).strip()}") from error
+
+
+@contextlib.contextmanager
+def keeping_connections(url: str) -> Iterator[None]:
+    """For the time of the block `connect` takes up connections that were used before, where it can.
+
+    Opening one costs more than most of what is done with it. Whoever runs hundreds of short transactions a second
+    keeps them; nobody ever waits for one.
+    """
+    if url in _kept:
+        yield
+        return
+    kept = _kept[url] = _Kept(url)
+    try:
+        yield
+    finally:
+        _kept.pop(url, None)
+        kept.close()
+
+
+class _Kept:
+    """Connections that are idle, the one used last on top. What is broken or in the middle of something is not kept."""
+
+    def __init__(self, url: str) -> None:
+        self.process = os.getpid()  # a fork must not touch its parent's connections
+        self._url = url
+        self._idle: list[psycopg.Connection[dict[str, Any]]] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+        db = self._take() or psycopg.connect(self._url, row_factory=dict_row)
+        try:
+            with db.transaction():
+                yield db
+        finally:
+            self._give_back(db)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed, idle, self._idle = True, self._idle, []
+        for db in idle:
+            db.close()
+
+    def _take(self) -> psycopg.Connection[dict[str, Any]] | None:
+        while True:
+            with self._lock:
+                db = self._idle.pop() if self._idle else None
+            if db is None or not _hung_up(db):
+                return db
+            db.close()
+
+    def _give_back(self, db: psycopg.Connection[dict[str, Any]]) -> None:
+        idle = not db.closed and db.info.transaction_status is TransactionStatus.IDLE
+        with self._lock:
+            if idle and not self._closed and len(self._idle) < _MOST_IDLE:
+                self._idle.append(db)
+                return
+        db.close()
+
+
+_kept: dict[str, _Kept] = {}
+
+
+def _hung_up(db: psycopg.Connection[Any]) -> bool:
+    """True if the server has said something unasked: it has closed the connection, or is about to."""
+    try:
+        return bool(select.select([db.fileno()], [], [], 0)[0])
+    except (OSError, ValueError, psycopg.Error):
+        return True
 
 
 class Channel:

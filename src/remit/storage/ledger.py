@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
 from remit.domain import canonical
 from remit.domain.decisions import ActionStatus, Reason
 from remit.domain.intents import Admission, BudgetDraw, Intent, LedgerRow, Settled, Settlement
 from remit.errors import DatabaseUnavailable
-from remit.storage.database import Channel, safe_json, safe_text
+from remit.storage.database import Channel, connect, safe_json, safe_text
 from remit.storage.group_commit import GroupCommit
 
 log = logging.getLogger(__name__)
@@ -72,12 +71,13 @@ class Ledger:
 
         A forked turn begins with what it inherits: settled actions of other turns, under the keys that they had there.
         """
-        found: dict[str, LedgerRow] = {}
-        async with await psycopg.AsyncConnection.connect(self._url, row_factory=dict_row) as db:
-            for statement in (_INHERITED, _TURN):
-                cursor = await db.execute(statement, (turn_id,))
-                found |= {row["key"]: _row(row) async for row in cursor}
-        return found
+
+        def read() -> dict[str, LedgerRow]:
+            with connect(self._url) as db:
+                rows = [row for statement in (_INHERITED, _TURN) for row in db.execute(statement, (turn_id,))]
+            return {row["key"]: _row(row) for row in rows}
+
+        return await asyncio.to_thread(read)
 
     async def close(self) -> None:
         """Close the connections."""
