@@ -115,7 +115,7 @@ class Replays:
             calls = [replace(c, payload_digest=None) if c.op == "note" else c for c in calls]
         return await self._host.run(
             source,
-            TurnSeed(turn_id=seed["id"], started_at=seed["started_at"], seed=seed["seed"]),
+            TurnSeed(seed["id"], seed["started_at"], seed["seed"], seed["on_behalf_of"]),
             seed["given"],
             calls,
             answer,

@@ -45,7 +45,7 @@ async def run_program_turn(
 
     return await host.run(
         source_of(version),
-        TurnSeed(owned.turn_id, owned.started_at, owned.seed),
+        TurnSeed(owned.turn_id, owned.started_at, owned.seed, owned.on_behalf_of),
         given,
         recorded(rows.values()),
         handle,

@@ -260,8 +260,10 @@ def seed_of(db: Db, turn_id: str) -> dict[str, Any]:
     """What a turn began with and how it ended, for its replay. Raises NotFound."""
     row = db.execute(
         """select t.id, t.session_id, t.message_id, t.agent, t.agent_version, t.kind, t.status, t.error, t.delivered,
-                  coalesce(t.seed_turn, t.id) as seed, coalesce(t.seed_at, t.started_at) as started_at
-           from remit.turns t where t.id = %s""",
+                  coalesce(t.seed_turn, t.id) as seed, coalesce(t.seed_at, t.started_at) as started_at,
+                  case when s.assisted then t.on_behalf_of else coalesce(t.on_behalf_of, s.on_behalf_of) end
+                      as on_behalf_of
+           from remit.turns t join remit.sessions s on s.id = t.session_id where t.id = %s""",
         (turn_id,),
     ).fetchone()
     if row is None:

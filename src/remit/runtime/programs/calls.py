@@ -73,6 +73,8 @@ class TurnSeed:
     """When the turn first began; with a time zone."""
     seed: str
     """Any text that is the turn's own; all chance in the program follows from it."""
+    person: str | None = None
+    """The person on whose behalf it acts, by id; the program reads it as `session.person`."""
 
 
 @dataclass(frozen=True, slots=True)

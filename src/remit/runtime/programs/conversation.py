@@ -323,6 +323,7 @@ def _start_frame(
         "input": canonical.normalise(given, what="input"),
         "parameters": canonical.normalise(dict(program.parameters), what="parameters"),
         "seed": turn.seed,
+        "person": turn.person,
         "at": _microseconds(turn.started_at),
         "order": order,
         "replies": [[o, _packed(c.reply)] for o, c in sorted(recorded.items()) if c.reply is not None],

@@ -71,11 +71,14 @@ class Session:
         seed: str,
         ask: Ask,
         *,
+        person: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         origins: Origins | None = None,
     ) -> None:
         self.input = given
         """What the session was started with."""
+        self.person = person
+        """The id of the person on whose behalf the program acts, or None."""
         self.parameters = Parameters(parameters or {})
         """The agent's parameters, by name."""
         self._origins = origins or Origins()
