@@ -36,7 +36,7 @@ def review(
     _must_be_reader(governance, output, reader.person)
     if output["status"] == "disputed":
         _must_settle(governance, output, reader.person)
-    told = {"by": reader.person, "simulated": reader.simulated, "reason": reason}
+    told: dict[str, Any] = {"by": reader.person, "simulated": reader.simulated, "reason": reason}
     if verdict == "edited":
         done = outputs.revise(db, output, body, **told)
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from remit.surfaces.cli import common
+from remit.surfaces.cli import common, new
 
 if TYPE_CHECKING:
     from remit.domain.connections import ToolPins
@@ -27,7 +27,10 @@ def commands() -> dict[str, click.Command]:
 
 @click.group("connections", cls=common.Noun)
 def connections() -> None:
-    """List connections and pin their tools."""
+    """List connections, add them from templates, and pin their tools."""
+
+
+connections.add_command(new.add)
 
 
 @connections.command("list")

@@ -15,6 +15,7 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module in this package, one line for the list)
     "init": ("project", "Make a new project in a folder."),
+    "new": ("new", "Make an agent from a starting point."),
     "check": ("project", "Validate a project and its six gates."),
     "deploy": ("project", "Sign a project and put it in force."),
     "up": ("serve", "Run everything for a project: database, worker, server."),

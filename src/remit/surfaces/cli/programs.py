@@ -181,8 +181,8 @@ def walkthrough(agent: str, digest: str | None, as_json: bool, folder: Path) -> 
     for name, parameter in version.parameters.items():
         value = f"{parameter.value} {parameter.unit}".strip()
         click.echo(f"  {common.clean(f'{name} is {value}: {parameter.title}. {parameter.meaning}')} (tunable)")
-    for value in told.values:
-        click.echo(f"  {common.clean(value.text)} ({value.at})")
+    for constant in told.values:
+        click.echo(f"  {common.clean(constant.text)} ({constant.at})")
     click.echo()
     common.heading("What it does")
     for step in told.steps:
