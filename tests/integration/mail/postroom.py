@@ -106,7 +106,10 @@ class Postroom(Office):
         super().__init__(world)
         self.services: Any = SimpleNamespace(
             declared=SimpleNamespace(
-                mail=MailSection(**settings), server=ServerSection(url=URL), project=SimpleNamespace(name="world")
+                slack=None,
+                mail=MailSection(**settings),
+                server=ServerSection(url=URL),
+                project=SimpleNamespace(name="world"),
             ),
             deployments=self.deployed,
             sessions=self.sessions,

@@ -49,15 +49,17 @@ def inbox_(
         ("item", "kind", "status", "what", "who may answer", "expires"), rows, empty="Nothing waits for anybody."
     )
     for notice in told:
-        click.echo(f"told: {notice['text']} ({notice['kind']}, {notice['session_id']})")
+        where = f", {notice['session_id']}" if notice["session_id"] is not None else ""
+        click.echo(f"told: {common.cell(notice['text'])} ({notice['kind']}{where})")
 
 
 def context(services: Any, db: Any, item_id: str) -> dict[str, Any]:
     """An item with its action, the policies that asked, who answers for it, history and cost."""
     from remit.governance.cases import case  # noqa: PLC0415
+    from remit.storage import deliveries  # noqa: PLC0415
 
     found = case(services.deployments.load(), db, item_id)
-    shown = item_shape(found.item)
+    shown = item_shape(found.item) | {"told": [_told(row) for row in deliveries.of_item(db, item_id)]}
     if found.action is None:
         return shown
     return {
@@ -74,13 +76,19 @@ def context(services: Any, db: Any, item_id: str) -> dict[str, Any]:
     }
 
 
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    to = row["person"] or row["channel"] or row["thread"]
+    shown = {"surface": row["surface"], "kind": row["kind"], "to": to, "status": row["status"]}
+    return shown | {"sent_at": row["sent_at"], "error": row["error"] or None}
+
+
 def _print_item(shown: dict[str, Any]) -> None:
     common.heading(f"{shown['id']}  {shown['kind']}, {shown['status']}")
     common.line("what", shown["summary"])
     detail = shown["detail"]
     common.line("why", detail.get("why"))
     _print_question(detail)
-    for name, value in (shown.get("args") or {}).items():
+    for name, value in (shown.get("args") or {}).items() if shown["kind"] != "question" else ():
         common.line(f"  {name}", common.compact(value))
     for name, change in (detail.get("changes") or {}).items():
         common.line("changes", f"{name}: now {common.compact(change['now'])}, then {common.compact(change['then'])}")
@@ -95,6 +103,11 @@ def _print_item(shown: dict[str, Any]) -> None:
     for past in shown.get("history") or []:
         common.line("before", f"{past['created_at']:%Y-%m-%d} {past['status']} by {(past['override'] or {}).get('by')}")
     common.line("session cost", f"{shown['session_usd']} USD" if "session_usd" in shown else None)
+    for told in shown["told"]:
+        why = f": {told['error']}" if told["error"] else ""
+        common.line(
+            "told", f"{told['to']} by {told['surface']}, {told['status']} {told['sent_at'] or ''}".strip() + why
+        )
     common.line("may answer", ", ".join(shown["assignees"]))
     common.line("expires", shown["expires_at"])
     if shown["status"] == "open":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remit.domain.directory import Person
-from remit.domain.inbox import InboxItem, ItemKind
+from remit.domain.inbox import InboxItem
 from remit.governance.cases import Case
 from remit.surfaces.mail import words
 from remit.surfaces.mail.facts import Clean, Fact, asked, facts, outcome, sentence
@@ -44,19 +44,13 @@ class Letter:
         return TEMPLATES.get_template("letter.html").render(letter=self)
 
 
-def ask(case: Case, person: Person, *, link: str, decides: bool, until: str, clean: Clean) -> Letter:
-    """The mail that asks a person. `decides`: the link is enough to answer; `until`: how long it works."""
+def ask(case: Case, person: Person, *, link: str, until: str, elsewhere: str, clean: Clean) -> Letter:
+    """The mail that asks a person. `until`: how long the link works; `elsewhere`: how to decide what it does not."""
     item = case.item
     shown = [Fact(f.name, words.text(f.value, _FACT)) for f in facts(case, clean, person.time_zone)]
-    if decides:
-        how = f"The link is yours alone and works once, until {until}. Do not forward this mail."
-    else:
-        how = (
-            f"The link shows everything that is needed to decide, until {until}; deciding needs to know who you are. "
-            f"Decide with `remit decide {item.id} approve|deny --reason …`, or in Slack."
-        )
-    if item.kind is ItemKind.IDEA:
-        how = f"The link shows the idea, until {until}. Use `remit ideas accept|ship|decline`."
+    how = f"The link is yours alone and works once, until {until}. Do not forward this mail."
+    if elsewhere:
+        how = f"The link shows all of it, until {until}. {elsewhere}"
     return Letter(words.line(f"{asked(item)}: {sentence(item)}", 150), sentence(item), tuple(shown), link, how)
 
 

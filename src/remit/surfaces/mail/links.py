@@ -158,7 +158,7 @@ class Links:
         if person.id not in item.assignees:
             return replace(page, note=f"Others are asked by now: {', '.join(item.assignees) or 'nobody'}.")
         if not by_link(found):
-            return replace(page, note=elsewhere(found))
+            return replace(page, note=elsewhere(found, slack=self._services.declared.slack is not None))
         fields = forms.fields_of(item, sent.given if sent is not None else {})
         return replace(page, fields=fields, seal=self._key.seal(token))
 

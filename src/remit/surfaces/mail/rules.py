@@ -21,11 +21,12 @@ def by_link(case: Case) -> bool:
             return True
 
 
-def elsewhere(case: Case) -> str:
-    """How to decide what the link does not decide."""
+def elsewhere(case: Case, *, slack: bool) -> str:
+    """How to decide what the link does not decide; `slack`: that surface is on."""
     if case.item.kind is ItemKind.IDEA:
         return f"Ideas are taken up on the command line: remit ideas accept|ship|decline {case.item.id}"
     return (
         "A link in a mail is not enough to decide this, because whoever reads the mail could use it. "
-        f"Decide in Slack, or on the command line: remit decide {case.item.id} approve|deny --reason …"
+        f"Decide {'in Slack, or ' if slack else ''}on the command line: "
+        f"remit decide {case.item.id} approve|deny --reason ..."
     )

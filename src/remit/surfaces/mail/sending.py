@@ -22,7 +22,7 @@ from remit.runtime.deliveries import Delivery, Undeliverable
 from remit.surfaces.mail import envelopes, letters, words
 from remit.surfaces.mail.letters import Letter
 from remit.surfaces.mail.post import Post
-from remit.surfaces.mail.rules import by_link
+from remit.surfaces.mail.rules import by_link, elsewhere
 
 
 class MailChannel:
@@ -81,8 +81,8 @@ class MailChannel:
             found,
             person,
             link=f"{self._services.declared.server.url.rstrip('/')}/links/{token}",
-            decides=by_link(found),
             until=words.moment(until, person.time_zone),
+            elsewhere="" if by_link(found) else elsewhere(found, slack=self._services.declared.slack is not None),
             clean=clean,
         )
 
