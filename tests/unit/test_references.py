@@ -92,6 +92,11 @@ def test_the_template_and_its_extension_fit_together():
             "there are none yet",
         ),
         (
+            extended("agents/hello/agent.yaml", "memory: {reviewers: [dna]}\n"),
+            "agents/hello/agent.yaml:23 there is no person dna in the directory",
+            "did you mean `dana`?",
+        ),
+        (
             extended("agents/hello/agent.yaml", "workflow: w\n"),
             "agents/hello/agent.yaml:23 there is no workflow w",
             "there are none yet",

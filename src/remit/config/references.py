@@ -274,6 +274,8 @@ def _agent(loaded: Loaded, source: Source, agent: AgentVersion) -> Iterator[Prob
     spec = agent.spec
     yield from reference_problem(loaded, source, ("owner",), spec.owner)
     yield from reference_problem(loaded, source, ("escalation",), spec.escalation)
+    for position, reviewer in enumerate(spec.memory.reviewers):
+        yield from reference_problem(loaded, source, ("memory", "reviewers", position), reviewer)
     directory = loaded.sources.get(names.DIRECTORY)
     if directory is not None:
         workspaces, _ = _ids(directory, "workspaces", "workspace")

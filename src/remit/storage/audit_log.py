@@ -335,6 +335,7 @@ def erase_session(db: Db, session_id: str, by: str, reason: str) -> int:
         )
     _not_needed(db, session_id)
     erased = _erase(db, "session_id = %s", session_id, by)
+    _forget(db, session_id)
     if erased:
         _record_erasure(db, session_id, erased, by, reason)
     return len(erased)
@@ -356,6 +357,26 @@ def _not_needed(db: Db, session_id: str | None) -> None:
             f"session {session_id} was forked, and {', '.join(needed)} has not ended",
             advice="Contents can be erased once every fork is finished, failed or cancelled.",
         )
+
+
+_CONTENTS = ["question", "context", "schema", "default", "why", "current", "changes", "idea", "remember"]
+"""What an inbox item shows of its session's contents."""
+
+
+def _forget(db: Db, session_id: str) -> None:
+    """Take what a session's contents say out of the rows that show them to people."""
+    db.execute(
+        """update remit.inbox_items set summary = '(erased)', detail = detail - %s::text[],
+               decision = decision - '{value,reason}'::text[] where session_id = %s and status <> 'open'""",
+        (_CONTENTS, session_id),
+    )
+    db.execute("update remit.notices set text = '(erased)' where session_id = %s", (session_id,))
+    db.execute(
+        """update remit.actions set why = '', error = case when error is not null then '(erased)' end,
+               override = override - '{reason}'::text[]
+           where turn_id in (select id from remit.turns where session_id = %s)""",
+        (session_id,),
+    )
 
 
 def _record_erasure(db: Db, session_id: str | None, erased: list[dict[str, Any]], by: str, reason: str) -> None:

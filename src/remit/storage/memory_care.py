@@ -145,6 +145,11 @@ def erase(db: Db, memory_id: str, by: str, reason: str) -> list[str]:
         (memory_id, f"person:{by}"),
     ).fetchall()
     found = [row["id"] for row in chain]
+    db.execute(  # the answer also stands with the question that it answered
+        """update remit.inbox_items set decision = decision - 'value'
+           where id in (select item_id from remit.memories where id = any(%s))""",
+        (found,),
+    )
     words = put_payload(db, payload_id(ids.new_id("era"), "w"), None, "reason", reason)
     record(db, Tag.MEMORY_ERASED, memory=memory_id, memories=found, by=by, reason=words, payloads=_wipe(db, found, by))
     return found

@@ -14,7 +14,7 @@ from remit.errors import Conflict, InvalidInput, NotEntitled, NotFound
 from remit.governance import memory as governing
 from remit.governance.desk import Decider
 from remit.runtime import asking
-from remit.storage import memories, memory_care
+from remit.storage import audit_log, memories, memory_care
 
 ACCOUNT = {"enum": ["a1", "a2"]}
 
@@ -134,7 +134,7 @@ def test_what_was_remembered_is_not_asked_again_and_says_where_it_came_from(worl
     (use,) = world.rows("select * from remit.memory_uses")
     kept = memory(world, use["memory_id"])
     assert (use["action_id"], use["session_id"]) == (action["id"], run.session_id)
-    assert action["override"] == {"verdict": "remembered", "memory": kept["id"], "by": "person:ada", "item": item}
+    assert action["override"] == {"verdict": "remembered", "memory": kept["id"], "by": "ada", "item": item}
     assert (kept["item_id"], kept["why"], kept["by"]) == (item, "asker asked: Which?", "person:ada")
     assert timedelta(days=9) < kept["expires_at"] - kept["created_at"] < timedelta(days=11)
     assert world.tags(run) == ["runtime:memory:used", "runtime:note:kept"]
@@ -307,3 +307,20 @@ def test_remembering_again_after_a_crash_changes_nothing(world: Asking) -> None:
     assert remember(world, world.again(run)) == kept
     assert len(world.rows("select * from remit.memories")) == 1
     assert world.tags(run).count("runtime:memory:kept") == 1
+
+
+def test_erased_contents_are_gone_from_the_inbox_and_from_what_people_were_told(world: Asking) -> None:
+    run, question = world.run(), Question("Is it Acme?", {"enum": ["Sirius"]}, context="call 7", remember=Remember("which"))
+    item = world.asks(run, question)
+    world.verbs.answer(item.id, Decider("ada"), "Sirius", remember=True, reason="they said so")
+    (kept,) = world.rows("select id from remit.memories")
+    with world.db.transaction():
+        memory_care.erase(world.db, kept["id"], "bo", "asked to")
+    assert "value" not in (world.items(run, status=None)[0].decision or {})
+    world.db.execute("update remit.sessions set status = 'finished' where id = %s", (run.session_id,))
+    with world.db.transaction():
+        audit_log.erase_session(world.db, run.session_id, "person:bo", "asked to")
+    for table in ("inbox_items", "notices", "memories", "actions", "records"):
+        text = str(world.rows(f"select t::text as t from remit.{table} t"))  # noqa: S608 - a constant
+        assert not [word for word in ("Acme", "Sirius", "call 7", "they said so") if word in text], table
+    assert world.rows("select 1 from remit.payloads where body is not null and kind <> 'reason'") == []

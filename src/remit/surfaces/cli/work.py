@@ -235,10 +235,12 @@ def _print_session(shown: dict[str, Any]) -> None:
 def _print_action(made: dict[str, Any]) -> None:
     reasons = ", ".join(r["code"] for r in made["reasons"])
     policies = ", ".join(made["policy_ids"])
-    by = (made["override"] or {}).get("by")
+    override = made["override"] or {}
+    by = override.get("by")
+    whence = f"remembered: {override['memory']}" if override.get("verdict") == "remembered" else ""
     click.echo(
         f"    {made['key']:>6}  {made['action']:<28} {made['status']:<10} "
-        + "; ".join(p for p in (reasons, policies and f"by {policies}", by and f"decided by {by}") if p)
+        + "; ".join(p for p in (reasons, policies and f"by {policies}", by and f"decided by {by}", whence) if p)
     )
     if made["error"]:
         click.echo(f"            {common.compact(made['error'])}")
