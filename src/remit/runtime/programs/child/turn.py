@@ -150,7 +150,6 @@ def _run(pipe: wire.Pipe, ballast: list[bytearray]) -> None:
             start["seed"],
             conversation.ask,
             person=start["person"],
-            person=start["person"],
             parameters=start["parameters"],
             origins=conversation.origins,
         )
