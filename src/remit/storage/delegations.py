@@ -140,6 +140,19 @@ def below(db: Db, session_id: str) -> list[str]:
     return [row["id"] for row in rows]
 
 
+def resting(db: Db, session_id: str) -> bool:
+    """True if nothing goes on in a session: it has ended, or it waits, and not for delegated work that goes on."""
+    row = db.execute("select status, reason from remit.sessions where id = %s", (session_id,)).fetchone()
+    if row is None or row["status"] == "running":
+        return row is None
+    if row["status"] != "waiting" or row["reason"] != "delegation":
+        return True
+    working = db.execute(
+        "select 1 from remit.sessions where id = any(%s) and status = 'running' limit 1", (below(db, session_id),)
+    ).fetchone()
+    return working is None
+
+
 def children(db: Db, session_id: str) -> list[dict[str, Any]]:
     """The sessions that a session has delegated, oldest first, for reading."""
     return db.execute(

@@ -24,10 +24,10 @@ _POLL = 0.25  # seconds between two looks
 def follow(session_id: str, after: str | None, timeout: float | None, as_json: bool, folder: Path) -> None:
     """Print what happens in a session, line by line, until it waits for somebody or has ended."""
     with common.services(folder) as services:
-        from remit.storage import sessions, stream  # noqa: PLC0415 - heavy
+        from remit.storage import delegations, sessions, stream  # noqa: PLC0415 - heavy
 
         def resting(db: Any) -> bool:
-            return sessions.get(db, session_id).status != "running"
+            return delegations.resting(db, session_id)
 
         with services.sessions.transaction() as db:
             sessions.get(db, session_id)

@@ -66,13 +66,13 @@ def start(
 
 def _wait(services: Any, session_id: str, timeout: float) -> dict[str, Any]:
     """Wait until the session is at rest; says so where nobody works on it."""
-    from remit.storage import executors, sessions  # noqa: PLC0415
+    from remit.storage import delegations, executors  # noqa: PLC0415
 
     until = time.monotonic() + timeout
     told = False
     while True:
         with services.sessions.transaction() as db:
-            resting = sessions.get(db, session_id).status != "running"
+            resting = delegations.resting(db, session_id)
             if resting or time.monotonic() > until:
                 break
             alone = not told and not executors.live(db)
