@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 from remit.errors import ConfigurationError, DatabaseUnavailable
 from remit.runtime.deliveries import Channel, Dispatcher
 from remit.storage import sessions
+from remit.storage.database import keeping_connections
 from remit.surfaces import mail, slack, webhooks
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Server:
         """
         offered = surfaces(services)
         self._chores = offered.chores
+        self._database = services.url
         self._socket = _listen(host, PORT if port is None else port, others=port is None)
         self._config = uvicorn.Config(
             Starlette(routes=offered.routes),
@@ -89,6 +91,10 @@ class Server:
 
     async def __call__(self, stopping: asyncio.Event) -> None:
         """Serve and do the surfaces' chores until told to stop, and finish what is under way."""
+        with keeping_connections(self._database):
+            await self._serve(stopping)
+
+    async def _serve(self, stopping: asyncio.Event) -> None:
         listening = _Quiet(self._config)
         serving = asyncio.create_task(listening.serve(sockets=[self._socket]))
         chores = [asyncio.create_task(_kept_up(chore, stopping)) for chore in self._chores]
@@ -132,6 +138,7 @@ def _listen(host: str, port: int, *, others: bool) -> socket.socket:
             f"{host}:{port} cannot be listened on: {error.strerror or error}",
             advice="Give another `--port`, or end what listens there.",
         ) from None
+    listening.listen(2_048)  # who comes before the server runs waits, instead of being turned away
     listening.set_inheritable(False)
     return listening
 

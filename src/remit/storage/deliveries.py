@@ -243,6 +243,16 @@ def of_item(db: Db, item_id: str) -> list[dict[str, Any]]:
     return db.execute("select * from remit.deliveries where item_id = %s order by id", (item_id,)).fetchall()
 
 
+def asked_at(db: Db, surface: str, channel: str, ts: str) -> str | None:
+    """The item that the message at a place of a surface asks about, or None."""
+    row = db.execute(
+        """select item_id from remit.deliveries
+           where ref ->> 'ts' = %s and ref ->> 'channel' = %s and surface = %s and kind = 'item'""",
+        (ts, channel, surface),
+    ).fetchone()
+    return row["item_id"] if row is not None else None
+
+
 def notice(db: Db, notice_id: int) -> dict[str, Any] | None:
     """One notice."""
     return db.execute("select * from remit.notices where id = %s", (notice_id,)).fetchone()

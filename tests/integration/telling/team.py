@@ -37,7 +37,10 @@ people:
 roles: [{id: risk, title: Risk}]
 workspaces: [{id: shop, title: Shop}, {id: depot, title: Depot}]
 """
-SETTINGS = FILES["remit.toml"] + '\n[slack]\nteam = "TACME0001"\nbot_token = "env:SLACK_BOT_TOKEN"\n'
+SETTINGS = (
+    FILES["remit.toml"]
+    + '\n[slack]\nteam = "TACME0001"\nbot_token = "env:SLACK_BOT_TOKEN"\nsigning_secret = "env:SLACK_SIGNING_SECRET"\n'
+)
 
 
 def workspace_module() -> Any:

@@ -118,6 +118,32 @@ def test_talk_between_people_is_none_of_its_business(office: SlackOffice) -> Non
     assert office.world.rows("select * from remit.events") == []
 
 
+def test_what_is_written_below_a_request_decides_nothing_and_starts_nothing(office: SlackOffice) -> None:
+    run = office.asks()
+    office.tell()
+    card = office.card("UBO")
+    office.workspace.acts.say("UBO", "dm", "yes, approve", thread_ts=card["ts"])
+    assert "is decided by the buttons above" in office.workspace.whispers("UBO")[0]
+    assert office.world.item(run).status == "open"
+    assert [s["trigger"] for s in sessions(office)] == ["test"]
+
+
+def test_a_mention_is_heard_also_where_a_trigger_waits_for_every_message(make_world: Any, tmp_path: Path) -> None:
+    triggers = (
+        "triggers:\n  hear: {kind: event, on: message, name: slack, agent: clerk, input: {text: $event.value.text}}\n"
+    )
+    world: World = make_world(
+        directory_DOT_yaml=DIRECTORY, remit_DOT_toml=SETTINGS, triggers_DOT_yaml=triggers, **AGENTS
+    )
+    with slack_office(world, tmp_path, agent="clerk") as office:
+        office.workspace.acts.say("UBO", "sales", f"{BOT} count")
+        assert [s["trigger"] for s in sessions(office)] == ["slack"]
+        office.workspace.acts.say("UBO", "sales", "lunch?")
+        office.workspace.acts.say("USTRANGER", "sales", "yes")
+        values = world.rows("select p.body from remit.events e join remit.payloads p on p.id = e.payload order by e.id")
+        assert [b"lunch" in v["body"] for v in values] == [False, True], "for the trigger, of people only"
+
+
 def test_what_cannot_be_written_down_is_sent_again_by_slack(office: SlackOffice) -> None:
     office.slack._talk._services.sessions._url, url = "postgresql://127.0.0.1:1/none", office.world.url
     missed = office.workspace.acts.say("UBO", "dm", "count")

@@ -86,6 +86,10 @@ class Talk:
     def _take(self, heard: Heard) -> None:
         with self._services.sessions.transaction() as db:
             session_id = deliveries.session_of(db, SURFACE, heard.ref)
+            asked = deliveries.asked_at(db, SURFACE, heard.channel, heard.thread) if session_id is None else None
+        if asked is not None:
+            self._members.person(heard.member)
+            raise InvalidInput(f"what you wrote answers nothing: {asked} is decided by the buttons above")
         if session_id is None and not heard.addressed and not self._listens():
             return
         person = self._members.person(heard.member)
@@ -175,8 +179,15 @@ def heard_in(body: dict[str, Any]) -> Heard | None:
         str(ts),
         str(event.get("thread_ts") or ts),
         str(event.get("text") or ""),
-        event.get("type") == "app_mention" or event.get("channel_type") == "im",
+        event.get("channel_type") == "im" or _mentioned(body, event),
     )
+
+
+def _mentioned(body: dict[str, Any], event: dict[str, Any]) -> bool:
+    """True if the app is mentioned. Slack tells of such a message twice: as a mention, and as a channel's message."""
+    own = [a.get("user_id") for a in body.get("authorizations") or () if a.get("is_bot")]
+    said = str(event.get("text") or "")
+    return event.get("type") == "app_mention" or any(user and f"<@{user}>" in said for user in own)
 
 
 def spoken(said: str, members: Members, *, addressed: bool) -> str:

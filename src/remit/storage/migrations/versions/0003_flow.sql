@@ -172,6 +172,7 @@ create table remit.deliveries (
 create index deliveries_due on remit.deliveries (surface, next_at) where status = 'due';
 create index deliveries_shown on remit.deliveries (surface, next_at) where status = 'sent' and kind = 'item' and not final;
 create index deliveries_by_action on remit.deliveries (action_id) where kind = 'message';
+create index deliveries_by_place on remit.deliveries ((ref ->> 'ts')) where kind = 'item' and ref is not null;
 create index notices_newest on remit.notices (at);
 -- A delivery's id is made of what it tells to whom: whoever looks makes the same one.
 create function remit.delivery_id(p_dedup text) returns text language sql immutable as $$
