@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,8 +116,8 @@ class Services:
 
         return Pool(self.url)
 
-    def _enqueue(self, db: Db, turn_id: str, session_id: str, run: int) -> None:
-        self._enqueuer.enqueue(db, turn_id, session_id, run)
+    def _enqueue(self, db: Db, runs: Sequence[tuple[str, str, int]]) -> None:
+        self._enqueuer.enqueue(db, runs)
 
     @cached_property
     def _enqueuer(self) -> Enqueuer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -50,6 +50,21 @@ def migrate(url: str) -> None:
     DBOS.migrate(_sqlalchemy(url), application_role="remit_dbos" if row is not None else None)
 
 
+_COPY = """
+with other as (
+    select * from unnest(%(ids)s::text[], %(sessions)s::text[]) as x(id, session)
+), status as (
+    insert into dbos.workflow_status
+    select (jsonb_populate_record(w, jsonb_build_object('workflow_uuid', o.id, 'queue_partition_key', o.session))).*
+    from dbos.workflow_status w, other o where w.workflow_uuid = %(first)s
+)
+insert into dbos.workflow_input
+select (jsonb_populate_record(i, jsonb_build_object(
+    'workflow_uuid', o.id, 'inputs', replace(i.inputs, %(first)s, o.id)))).*
+from dbos.workflow_input i, other o where i.workflow_uuid = %(first)s
+"""
+
+
 class Enqueuer:
     """Asks for runs inside somebody else's transaction, on the same connection: both commit or neither does."""
 
@@ -69,8 +84,20 @@ class Enqueuer:
             lazy=True,
         )
 
-    def enqueue(self, db: Db, turn_id: str, session_id: str, run: int) -> None:
-        """Enqueue a run. It exists once the caller commits."""
+    def enqueue(self, db: Db, runs: Sequence[tuple[str, str, int]]) -> None:
+        """Enqueue runs: of a turn, in a session, with a number. They exist once the caller commits.
+
+        The engine writes the first; the others are copies of its rows under their own ids, all in one round trip.
+        """
+        if not runs:
+            return
+        self._enqueue(db, *runs[0])
+        if len(runs) > 1:
+            first = f"{runs[0][0]}:{runs[0][2]}"
+            others = [f"{turn_id}:{run}" for turn_id, _, run in runs[1:]]
+            db.execute(_COPY, {"first": first, "ids": others, "sessions": [s for _, s, _ in runs[1:]]})
+
+    def _enqueue(self, db: Db, turn_id: str, session_id: str, run: int) -> None:
         self._lent.db = db
         factory, db.row_factory = db.row_factory, tuple_row  # type: ignore[assignment]
         try:

@@ -81,10 +81,11 @@ class Sessions(Conversations, OffSwitch):
 
     def start_planned(self, db: Db, planned: Sequence[sessions.NewSession]) -> list[str]:
         """Start sessions in the caller's transaction, many in few round trips. Returns their ids in the same order."""
+        if not planned:
+            return []
         with db.pipeline():
             made = [sessions.create(db, new) for new in planned]
-        for _, turn_id in made:
-            self.resume_turn(db, turn_id)
+        self._enqueue(db, runs.ask_for_first_runs(db, [turn_id for _, turn_id in made]))
         return [session_id for session_id, _ in made]
 
     def start_external(self, db: Db, start: Start) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from remit.domain.agents import AgentVersion
@@ -13,8 +13,8 @@ from remit.storage import runs
 from remit.storage.database import connect
 from remit.storage.sessions import Db
 
-Enqueue = Callable[[Db, str, str, int], None]
-"""Asks for a run in the given transaction: a turn's id, its session's, and the run's number."""
+Enqueue = Callable[[Db, Sequence[tuple[str, str, int]]], None]
+"""Asks for runs in the given transaction, each by a turn's id, its session's, and the run's number."""
 
 
 class Verbs:
@@ -39,7 +39,7 @@ class Verbs:
         asked = runs.ask_for_run(db, turn_id)
         if asked is not None:
             session_id, run = asked
-            self._enqueue(db, turn_id, session_id, run)
+            self._enqueue(db, [(turn_id, session_id, run)])
 
 
 def deployed(governance: Governance, name: str) -> AgentVersion:

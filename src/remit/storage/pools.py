@@ -18,7 +18,7 @@ from remit.storage.sessions import Db
 class Pool:
     """Connections that are opened when first needed, and checked before each is lent for one transaction."""
 
-    def __init__(self, url: str, *, most: int = 4, patience: float = 5.0) -> None:
+    def __init__(self, url: str, *, most: int = 8, patience: float = 5.0) -> None:
         """Lend at most `most` connections at once; who finds none free waits up to `patience` seconds."""
         self._pool = ConnectionPool[psycopg.Connection[dict[str, Any]]](
             url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -68,6 +69,19 @@ def ask_for_run(db: Db, turn_id: str) -> tuple[str, int] | None:
         (row["session_id"],),
     )
     return row["session_id"], int(row["run"])
+
+
+def ask_for_first_runs(db: Db, turn_ids: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Count the first run of turns that have just been written, none of them external; the caller enqueues them.
+
+    Returns (turn id, session id, the run's number) of each.
+    """
+    rows = db.execute(
+        """update remit.turns set run = run + 1 where id = any(%s) and status = 'queued' and kind <> 'external'
+           returning id, session_id, run""",
+        (list(turn_ids),),
+    ).fetchall()
+    return [(row["id"], row["session_id"], int(row["run"])) for row in rows]
 
 
 def _leave_to_owner(db: Db, turn_id: str) -> None:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.25
 """Seconds between two looks at what is due."""
 _LOOK_IDLE = 5.0  # seconds, where the project has no triggers at all
-_BATCH = 50  # clocks or events in one transaction
+_BATCH = 500  # clocks or events in one transaction
 _BACKFILL = 1_000  # most times that one backfill starts
 _SET_BACK = timedelta(seconds=1)
 
