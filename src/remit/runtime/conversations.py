@@ -8,7 +8,7 @@ from typing import Any
 from remit.domain.agents import AgentVersion
 from remit.domain.records import Tag
 from remit.domain.sessions import Session
-from remit.errors import Conflict
+from remit.errors import Conflict, InvalidInput
 from remit.governance import ideas
 from remit.governance.state import Governance
 from remit.runtime import forks, messages
@@ -21,12 +21,13 @@ class Conversations(Verbs):
     """The verbs of those who talk in sessions."""
 
     def message(self, session_id: str, author: str, contents: Any, *, to: str | None = None) -> str:
-        """Say something in a session: a new turn. Returns the turn's id.
+        """Say something in a session: a new turn. Returns the turn's id; of an idea that is no message, the idea's.
 
         A text that begins with `@agent`, or `to`, has that agent answer, as it was deployed when it was first
         addressed in the session; everything else is answered by the session's own. Raises Conflict where the session
         is paused or cancelled, NotEntitled if the author may not write in it, InvalidInput if what was said fits no
-        agent. A text that begins with `I want to see` or `idea:` is kept as an idea as well.
+        agent. A text that begins with `I want to see` or `idea:` is kept as an idea; an agent that takes no text is not
+        given it.
         """
         with self.transaction() as db:
             return self.say(db, session_id, author, contents, to=to)
@@ -39,6 +40,13 @@ class Conversations(Verbs):
         messages.check_author(governance, session, author)
         messages.check_open(session)
         version = self._answering(db, governance, session, said.to)
+        idea = ideas.from_message(db, governance, session, version.agent, author, said.contents)
+        try:
+            given = messages.answered_by(version, said.contents)
+        except InvalidInput:
+            if idea is None:
+                raise
+            return idea  # an agent that takes no text has nothing to answer; its owner has
         assisted = version.spec.layer == "assisted" and author.startswith("person:")
         turn_id, digest = sessions.add_turn(
             db,
@@ -46,14 +54,13 @@ class Conversations(Verbs):
             author,
             version.agent,
             version.digest,
-            messages.answered_by(version, said.contents),
+            given,
             kind=kind_of(version),
             on_behalf_of=author.removeprefix("person:") if assisted else None,
         )
         sessions.record(
             db, Tag.SESSION_MESSAGE, session=session_id, turn=turn_id, by=author, agent=version.agent, message=digest
         )
-        ideas.from_message(db, governance, session, version.agent, author, said.contents)
         sessions.reopen(db, session_id)
         self.resume_turn(db, turn_id)
         return turn_id

@@ -29,6 +29,7 @@ owner: {owner}
 escalation: {escalation}
 workspace: {workspace}
 persistent: It is asked at any time.
+input: {{type: string}}
 tools: [till.peek, till.file, till.mail, remit.ask, remit.remember, remit.recall, remit.suggest]
 model: "script:priced"
 concurrency: null
@@ -92,7 +93,7 @@ class Asking(World):
     def __init__(self, url: str, **changed: Any) -> None:
         super().__init__(url, **{**ASKING_FILES, **changed})
         self.deployed: Any = _Deployed(self.snapshots)
-        self.verbs = Sessions(url, self.deployed, lambda _db, turn, _session, _run: self.resumed.append(turn))
+        self.verbs = Sessions(url, self.deployed, lambda _db, asked: self.resumed.extend(turn for turn, _, _ in asked))
 
     def run(self, agent: str = "asker", **more: Any) -> Run:
         return super().run(agent, **more)

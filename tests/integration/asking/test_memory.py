@@ -310,7 +310,10 @@ def test_remembering_again_after_a_crash_changes_nothing(world: Asking) -> None:
 
 
 def test_erased_contents_are_gone_from_the_inbox_and_from_what_people_were_told(world: Asking) -> None:
-    run, question = world.run(), Question("Is it Acme?", {"enum": ["Sirius"]}, context="call 7", remember=Remember("which"))
+    run, question = (
+        world.run(),
+        Question("Is it Acme?", {"enum": ["Sirius"]}, context="call 7", remember=Remember("which")),
+    )
     item = world.asks(run, question)
     world.verbs.answer(item.id, Decider("ada"), "Sirius", remember=True, reason="they said so")
     (kept,) = world.rows("select id from remit.memories")
