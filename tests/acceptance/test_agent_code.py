@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from remit.config.loader import load_project
+from remit.governance.deployments import deploy
 from remit.governance.desk import Decider
 from remit.runtime.sessions import Start
-from tests.acceptance.shop import Shop
+from tests.acceptance.shop import FILES, Shop
 from tests.acceptance.teller import AGENT, Teller, open_teller
 
 DEATHS = -signal.SIGKILL
@@ -45,6 +47,12 @@ def code(text: str, **inputs: Any) -> dict[str, Any]:
     return {"name": "remit.run_code", "arguments": {"code": text, "inputs": inputs}}
 
 
+def deploy_changed(shop: Shop, path: str, text: str) -> None:
+    (shop.folder / path).write_text(text)
+    with shop.services.sessions.transaction() as db:
+        deploy(db, load_project(shop.folder), shop.folder / ".remit" / "deploy.key", "person:ada")
+
+
 PAY_EACH = """
 done = []
 for who in people:
@@ -75,18 +83,35 @@ def test_code_pays_over_the_gate_and_its_result_comes_back(teller: Teller) -> No
     }
 
 
+# What a refusal says goes into the arguments of a later call: told otherwise in another run, it would end the turn.
+REFUSED_FIRST = """
+why = ""
+for tool, args in [("till.pay", {"who": "x", "amount": 501, "currency": "USD"}), ("remit.run_code", {"code": "1"})]:
+    try:
+        call(tool, args)
+    except PermissionError as error:
+        why += str(error)
+people[2] += why
+"""
+
+
 def test_an_approval_in_the_middle_runs_the_code_again_with_what_is_recorded(teller: Teller) -> None:
     teller.shop.worker()
-    text = PAY_EACH.replace("amount,", "amount if who != 'jo' else 120,")
-    session = teller.start([code(text, people=["ivy", "jo", "kim"], amount=20)])
+    text = REFUSED_FIRST + PAY_EACH.replace("amount,", "amount if who != 'jo' else 120,")
+    load = {"name": "remit.load_skill", "arguments": {"name": "paying"}}
+    session = teller.start([code(text, people=["ivy", "jo", "kim "], amount=20)], [load])
     teller.shop.wait(session, "waiting")
     assert [b["who"] for b in teller.shop.books()] == ["ivy"]
+    deploy_changed(teller.shop, "agents/teller/skills/paying/SKILL.md", SKILL.replace("Look at", "Never mind"))
     teller.shop.services.sessions.approve(teller.shop.item(session, "approval"), Decider("bo"), "fine")
     # Nothing waits for the minute in which the code's clearance would run out.
     teller.shop.wait(session, "finished", seconds=30)
-    assert [(b["who"], b["amount"]) for b in teller.shop.books()] == [("ivy", 20), ("jo", 120), ("kim", 20)]
-    assert told(teller, session)[0]["result"]["paid"] == [20, 120, 20]
-    assert teller.steps() == [0, 1], "the model was asked nothing twice"
+    assert [(b["who"][:3], b["amount"]) for b in teller.shop.books()] == [("ivy", 20), ("jo", 120), ("kim", 20)]
+    assert "over the cap of 500" in teller.shop.books()[2]["who"]
+    ran, skill = told(teller, session)
+    assert ran["result"]["paid"] == [20, 120, 20]
+    assert skill["text"].startswith("Look at the balance"), "a session keeps the skills with which it began"
+    assert teller.steps() == [0, 1, 2], "the model was asked nothing twice"
 
 
 def test_refusals_are_told_to_the_code_and_the_sandbox_is_no_way_round_the_gate(teller: Teller) -> None:
@@ -141,18 +166,22 @@ def test_a_model_sees_names_of_skills_and_loads_one_when_it_needs_it(teller: Tel
         {"name": "remit.load_skill", "arguments": args}
         for args in ({"name": "paying"}, {"name": "paying", "file": "limits.md"}, {"name": "../teller"})
     ]
-    session = teller.start([*load, {"name": "remit.search_knowledge", "arguments": {"query": "refund a damaged lamp"}}])
+    search = {"name": "remit.search_knowledge", "arguments": {"query": "refund a damaged lamp"}}
+    obeyed = {"name": "till.pay", "arguments": {"who": "x", "amount": 1_000_000, "currency": "USD"}}
+    session = teller.start([*load, search], [obeyed])
     found = teller.shop.wait(session, "finished", "failed")
     system, *_ = teller.bought()[0]["messages"]
     assert "paying: How to pay somebody out." in system["content"]
     assert "Look at the balance first" not in system["content"], "instructions are loaded when they are needed"
-    skill, limits, missing, knowledge = found["turns"][0]["output"].split(" | ")
+    skill, limits, missing, knowledge, paid = found["turns"][0]["output"].split(" | ")
     assert json.loads(skill)["text"].startswith("Look at the balance first.")
     assert json.loads(limits)["text"].strip() == "Never more than 500."
     assert "there is no skill '../teller'; there are: paying" in missing
     (passage,) = json.loads(knowledge)["passages"]
     assert (passage["source"], passage["heading"]) == ("knowledge/handbook.md:5", "Refunds")
     assert "**Damaged** **lamps**" in passage["excerpt"]
+    assert "over the cap of 500" in paid, "what a skill says grants nothing"
+    assert teller.shop.books() == []
 
 
 PROGRAM = """
@@ -165,8 +194,6 @@ async def run(session):
 
 
 def test_a_program_uses_skills_knowledge_and_the_sandbox_too(changed_shop: Callable[..., Shop]) -> None:
-    from tests.acceptance.shop import FILES
-
     shop = changed_shop(
         **{
             "agents/clerk/program.py": PROGRAM,

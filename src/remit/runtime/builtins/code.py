@@ -56,8 +56,9 @@ class _Calls:
         key, action = f"{self._key}.{self._made}", self._actions.get(name, name)[:_LONGEST_NAME]
         if action in _NOT_FROM_CODE:
             raw = canonical.dumps(arguments).decode()
-            refused = await self._road.invalid(key, action, raw, f"{action} cannot be called by code in the sandbox")
-            raise sandbox.CallRejected(f"Refused; nothing was done. {refused.error}", "PermissionError")
+            why = f"{action} cannot be called by code in the sandbox"
+            await self._road.invalid(key, action, raw, why)
+            raise sandbox.CallRejected(f"Refused; nothing was done. {why}.", "PermissionError")
         return _told(await self._road.tool(key, action, arguments, reason="asked for by code in the sandbox"))
 
 
