@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from remit.governance.answers import Decider
 from remit.governance.reviews import review
 from remit.runtime.programs import ProgramHost
 from remit.runtime.sessions import Start
-from remit.storage import inbox, outputs
+from remit.storage import inbox, outputs, tokens
 from tests.acceptance.shop import FILES, Shop, open_shop
 
 PROGRAM = '''
@@ -44,7 +46,9 @@ async def run(session):
 PARAMETERS = """
 parameters:
   smallest:
+    # what is below it is noise
     {type: number, value: 2, minimum: 0, maximum: 100, title: Smallest, meaning: Below it none counts, tune: bo}
+  careful: {type: yes_no, value: true, title: Careful, meaning: Nothing yet, tune: bo, approve: cleo} # of the owner's
 """
 MODEL = """
 def respond(messages, tools):
@@ -67,7 +71,10 @@ def ranked(
 ) -> Iterator[tuple[Shop, str]]:
     """The shop with a program that ranks, and its finished session."""
     database = database_factory.create(migrated)
-    agent = FILES["agents/clerk/agent.yaml"].replace("till.peek]", "till.peek, remit.publish, remit.reasons]")
+    agent = FILES["agents/clerk/agent.yaml"].replace(
+        "till.pay, till.unpay, till.hand_out, till.wire, till.find, till.peek",
+        "till.find, till.peek, remit.publish, remit.reasons",
+    )
     changed = {
         "agents/clerk/program.py": PROGRAM,
         "agents/clerk/parameters.yaml": PARAMETERS,
@@ -273,3 +280,66 @@ def test_the_commands_say_the_same(ranked: tuple[Shop, str], capsys: pytest.Capt
     shown = json.loads(remit("outputs", "show", row["id"], "--json"))
     assert (shown["body"], shown["status"], shown["by"]) == ({"first": "a2"}, "open", "agent:clerk")
     assert "Smallest" in remit("agents", "walkthrough", "clerk")
+
+
+def test_parameters_are_tuned_tried_approved_and_recorded(
+    ranked: tuple[Shop, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Last in this file: it puts another version in force."""
+    from remit.surfaces.cli.common import digest_of
+    from remit.surfaces.cli.main import main
+
+    shop, _ = ranked
+    file = shop.folder / "agents" / "clerk" / "parameters.yaml"
+    git = ["git", "-C", str(shop.folder)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "agents"], check=True)
+    subprocess.run([*git, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "first"], check=True)
+    with shop.services.sessions.transaction() as db:
+        for person in ("bo", "cleo", "dov"):
+            tokens.issue(db, f"person:{person}", digest_of(person), "key:test", timedelta(hours=1))
+
+    def tune(person: str, *arguments: str, code: int = 0) -> Any:
+        monkeypatch.setenv("REMIT_TOKEN", person)
+        with pytest.raises(SystemExit) as ended:
+            main(["agents", "tune", *arguments, "--project", str(shop.folder), "--json"])
+        said = capsys.readouterr()
+        assert ended.value.code == code, said
+        return said.err if code else json.loads(said.out)
+
+    assert "may not tune" in tune("dov", "clerk", "smallest=3", "--reason", "r", code=1)
+    assert "at most 100" in tune("bo", "clerk", "smallest=300", "--reason", "r", code=1)
+    assert "no parameter 'largest'" in tune("bo", "clerk", "largest=3", "--reason", "r", code=1)
+
+    tried = tune("bo", "clerk", "smallest=6", "--dry-run", "--preview", "1")
+    assert (tried["done"], tried["tried"][0]["effect"]) == ("nothing", "not_recorded")
+    assert "value: 2" in file.read_text()
+
+    asked = tune("bo", "clerk", "smallest=6", "careful=no", "--reason", "too many", "--preview", "0")
+    assert (asked["done"], asked["approvers"]) == ("asked", ["cleo"])
+    assert "value: 2" in file.read_text(), "nothing happens before somebody approves"
+    item = asked["item"]
+    assert "waits for approval" in tune("bo", "clerk", "careful=no", "--reason", "again", code=1)
+    with pytest.raises(InvalidInput, match="settled in another way"):
+        shop.services.sessions.answer(item, Decider("cleo"), "continue", "")
+    assert "may not approve" in tune("bo", "--apply", item, code=1)
+    assert tune("cleo", "--apply", item)["done"] == "deployed"
+    assert "is decided already" in tune("cleo", "--apply", item, code=1)
+
+    text = file.read_text()
+    assert "value: 6" in text
+    assert "# what is below it is noise" in text
+    assert "# of the owner's" in text
+    log = subprocess.run([*git, "log", "-1", "--format=%an%n%B"], check=True, capture_output=True, text=True).stdout
+    assert log.startswith("Bo\nTune clerk: careful from True to False, smallest from 2 to 6\n\ntoo many\n\nApproved by")
+    session = shop.services.sessions.start(Start("clerk", {"accounts": ACCOUNTS}, "person:dov"))
+    assert shop.wait(session, "finished", "failed")["status"] == "finished"
+    assert [row["key"] for row in told(shop, session) if row["list"] == "priorities"] == ["a2"]
+    with shop.services.sessions.transaction() as db:
+        (tuned,) = db.execute("select body from remit.records where tag = 'person:parameters:tuned'").fetchall()
+    body = json.loads(tuned["body"])
+    assert (body["by"], body["approved_by"], body["item"]) == ("bo", "cleo", item)
+    assert body["values"]["smallest"] == {"before": 2, "after": 6}
+
+    (shop.folder / "directory.yaml").write_text((shop.folder / "directory.yaml").read_text() + "# changed\n")
+    assert "not what is in force" in tune("bo", "clerk", "smallest=1", "--reason", "r", "--preview", "0", code=1)

@@ -100,6 +100,8 @@ def reconcile(db: Db, item: InboxItem, decider: Decider, value: Any, reason: str
 
 def attend(db: Db, item: InboxItem, decider: Decider, value: Any, reason: str, *, resume: Resume) -> bool:
     """Say whether stopped work goes on. Returns False if it is to be cancelled, which is then the caller's to do."""
+    if item.detail.get("say"):
+        raise InvalidInput(f"{item.id} is settled in another way", advice=f"Use `{item.detail['say']}`.")
     if value not in {"continue", "cancel"}:
         raise InvalidInput("say `continue` or `cancel`")
     record(

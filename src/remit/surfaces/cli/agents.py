@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from remit.surfaces.cli import agent_files, common, programs
+from remit.surfaces.cli import agent_files, common, programs, tuning
 from remit.surfaces.cli.policy import must_be_agent, place
 
 if TYPE_CHECKING:
@@ -251,6 +251,7 @@ def _previous(known: list[str], after: str, agent: str) -> str:
 
 
 agents.add_command(programs.walkthrough)
+agents.add_command(tuning.tune)
 agents.add_command(agent_files.knowledge)
 
 
