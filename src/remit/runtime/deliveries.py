@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 Kind = Literal["item", "notice", "message", "turn"]
 
 _LOOK = 0.5  # seconds between two looks for something to tell
+_THOROUGH = 60.0  # seconds between two looks for what came up while nobody looked
 _BATCH = 8
 _AT_ONCE = 4
 _PATIENCE = 30.0  # seconds for one message
@@ -165,6 +167,7 @@ class Dispatcher:
         self._hold = hold
         self._look = look
         self._failures: dict[str, int] = {}
+        self._thorough: dict[str, float] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Go on until told to stop. Surfaces do not wait for each other."""
@@ -202,8 +205,18 @@ class Dispatcher:
     def _make(self, channel: Channel) -> list[dict[str, Any]]:
         directory = self._directory()
         people = [p.id for p in directory.people if _here(p) and channel.covers(p, None)]
+        thorough = time.monotonic() >= self._thorough.get(channel.surface, 0)
         with self._sessions.transaction() as db:
-            deliveries.make_due(db, channel.surface, people, channels=channel.converses, fallback=channel.fallback)
+            deliveries.make_due(
+                db,
+                channel.surface,
+                people,
+                channels=channel.converses,
+                fallback=channel.fallback,
+                lately=not thorough,
+            )
+        if thorough:
+            self._thorough[channel.surface] = time.monotonic() + _THOROUGH
         with self._sessions.transaction() as db:
             return deliveries.claim(db, channel.surface, limit=_BATCH, hold=self._hold)
 

@@ -19,10 +19,12 @@ from remit.storage.sessions import Db, put_payload, record
 
 _NEWS = timedelta(days=7)
 """How old what nobody waits for may be and still be told."""
+_LATELY = timedelta(minutes=2)
+"""How old what most looks look at may be."""
 _TALK = timedelta(days=30)
 """How long after the last message in a conversation later turns of its session are told there."""
-_STANDS = "i.status || ':' || left(md5(i.assignees::text || i.detail::text), 12)"
-"""What of an item a message shows; another value means that the message is out of date."""
+_STANDS = "i.status || ':' || i.xmin"
+"""The version of an item that a message shows: its status, and the transaction that wrote its row last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,20 @@ class NewMessage:
     thread: str | None = None
 
 
-def make_due(db: Db, surface: str, people: Sequence[str], *, channels: bool, fallback: str | None = None) -> int:
+def make_due(
+    db: Db,
+    surface: str,
+    people: Sequence[str],
+    *,
+    channels: bool,
+    fallback: str | None = None,
+    lately: bool = False,
+) -> int:
     """Make a due delivery for everything that these people have not been told on a surface. Returns how many.
 
     People are told of open items that they may answer and of notices. With `channels`, the channels that items name
     and the conversations that are sessions are told as well, and `fallback` what nobody in particular is asked.
+    `lately`: of notices and turns only what has come up in the last minutes, which costs little.
     """
     db.execute("insert into remit.surfaces (surface) values (%s) on conflict do nothing", (surface,))
     values = {
@@ -50,7 +61,7 @@ def make_due(db: Db, surface: str, people: Sequence[str], *, channels: bool, fal
         "people": list(people),
         "channels": channels,
         "fallback": fallback,
-        "news": _NEWS,
+        "news": _LATELY if lately else _NEWS,
         "talk": _TALK,
     }
     made = sum(db.execute(sql, values).rowcount for sql in (_ITEMS, _NOTICES))
