@@ -1,4 +1,4 @@
-"""Several people and several agents in one session, forks of it, and finding and following it."""
+"""Several people and several agents in one session, and finding and following it."""
 
 from __future__ import annotations
 
@@ -11,54 +11,16 @@ from click.testing import CliRunner
 
 from remit.config.loader import load_project
 from remit.domain.records import Tag
-from remit.errors import Conflict, InvalidInput, NotEntitled, NotFound
+from remit.errors import Conflict, InvalidInput, NotEntitled
 from remit.governance.deployments import deploy
 from remit.governance.desk import Decider
-from remit.runtime.sessions import Start
 from remit.storage import session_search, sessions, stream
 from remit.surfaces.cli.main import cli
-from tests.acceptance.delegating import EXTRA, agent, job, until
+from tests.acceptance.delegating import job, until
 from tests.acceptance.nursery import Nursery
-from tests.acceptance.shop import FILES, Shop, open_shop
+from tests.acceptance.shop import Shop, open_shop
+from tests.acceptance.talking import COMPANY, begin, ended, say
 from tests.conftest import DatabaseFactory
-
-STEPS = """
-async def run(session):
-    mark = session.uuid4().hex
-    done = []
-    for step in session.input["steps"]:
-        if "ask" in step:
-            done.append(await session.ask(step["ask"], schema={"type": "string"}))
-        elif "do" in step:
-            done.append((await session.delegate("hand", step["do"]))["session"])
-        elif "fail" in step:
-            raise ValueError("as told")
-        else:
-            done.append((await session.call("till.pay", currency="USD", **step))["amount"])
-    return {"mark": mark, "done": done}
-"""
-PICKY = "input: {type: object, properties: {a: {type: integer}, b: {type: string}}, required: [a, b]}\n"
-WORDY = "input: {type: object, properties: {question: {type: string}}, required: [question]}\n"
-ECHO = """
-async def run(session):
-    return session.input
-"""
-PROMPTED = {
-    "agents__chat__agent.yaml": FILES["agents/clerk/agent.yaml"].replace("title: Clerk", "title: chat"),
-    "agents__chat__prompt.md": "Say what you know.",
-    "model.py": """
-def respond(messages, tools):
-    said = [m["content"] for m in messages if m["role"] == "user"]
-    return {"text": " | ".join(said)}
-""",
-}
-FILES_ = {
-    **EXTRA,
-    **agent("steps", STEPS),
-    **agent("picky", ECHO, more=PICKY),
-    **agent("wordy", ECHO, more=WORDY),
-    **PROMPTED,
-}
 
 
 @pytest.fixture(scope="module")
@@ -66,33 +28,10 @@ def shop(
     database_factory: DatabaseFactory, migrated: str, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Shop]:
     database = database_factory.create(migrated)
-    files = {
-        **FILES_,
-        "directory.yaml": FILES_["directory.yaml"].replace(
-            "  - {id: dov",
-            "  - {id: eva, name: Eva, workspaces: [elsewhere]}\n  - {id: fay, name: Fay, status: left}\n  - {id: dov",
-        ),
-    }
-    with open_shop(tmp_path_factory.mktemp("shop") / "shop", database.url(), nursery, **files) as opened:
+    with open_shop(tmp_path_factory.mktemp("shop") / "shop", database.url(), nursery, **COMPANY) as opened:
         opened.worker()
         yield opened
     database_factory.drop(database)
-
-
-def begin(shop: Shop, name: str, given: Any, principal: str = "person:dov", **more: Any) -> str:
-    return shop.services.sessions.start(Start(name, given, principal, **more))
-
-
-def say(shop: Shop, session: str, text: Any, who: str = "dov", **more: Any) -> str:
-    return shop.services.sessions.message(session, f"person:{who}", text, **more)
-
-
-def ended(shop: Shop, session: str, turn: str) -> dict[str, Any]:
-    def found() -> dict[str, Any]:
-        return next(t for t in shop.session(session)["turns"] if t["id"] == turn)
-
-    until(lambda: found()["status"] in {"finished", "failed"})
-    return found()
 
 
 # -- addressed -----------------------------------------------------------------------------------------------------
@@ -202,144 +141,6 @@ def test_an_assisted_agent_addressed_by_b_acts_for_b_in_any_session(shop: Shop) 
     turn = say(shop, session, {"pay": "abe", "amount": 10}, "bo", to="aide")
     assert ended(shop, session, turn)["on_behalf_of"] == "bo"
     assert [a["on_behalf_of"] for a in shop.session(session)["actions"]] == ["bo"]
-
-
-# -- forks ---------------------------------------------------------------------------------------------------------
-
-
-def pays(*names: str) -> list[dict[str, Any]]:
-    return [{"who": name, "amount": 10} for name in names]
-
-
-def times(shop: Shop, who: str) -> int:
-    return sum(1 for b in shop.books() if b["who"] == who)
-
-
-def fork(shop: Shop, session: str, **more: Any) -> tuple[str, Any]:
-    return shop.services.sessions.fork(session, "person:ada", **more)
-
-
-def test_a_fork_in_the_middle_does_nothing_of_its_history_again(shop: Shop) -> None:
-    session = begin(shop, "steps", {"steps": [*pays("f1"), {"do": "x"}, *pays("f2", "f3")]})
-    first = shop.wait(session, "finished")["turns"][0]
-    at = f"{first['id']}:4"
-    planned = shop.services.sessions.plan_fork(session, at)
-    made, plan = fork(shop, session, at=at)
-    assert planned == plan
-    assert [e.key for e in plan.history] == ["1", "2", "3"]
-    assert [(e.key, e.writes) for e in plan.anew] == [("4", True)]
-    assert [e.key for e in plan.repeats] == ["4"]
-    found = shop.wait(made, "finished")
-    assert found["turns"][0]["output"] == first["output"]  # the same chance, the same delegated session
-    assert [times(shop, who) for who in ("f1", "f2", "f3")] == [1, 1, 2]
-    assert [a["key"] for a in found["actions"]] == ["4"]
-    again, plan = fork(shop, made, at=f"{found['turns'][0]['id']}:3")
-    assert [e.key for e in plan.history] == ["1", "2"]
-    shop.wait(again, "finished")
-    assert [times(shop, who) for who in ("f1", "f2", "f3")] == [1, 2, 3]
-    with shop.services.sessions.transaction() as db:
-        assert sessions.get(db, again).forked_from == made
-
-
-def test_a_fork_of_a_whole_turn_begins_it_anew_and_one_with_a_message_goes_on(shop: Shop) -> None:
-    session = begin(shop, "steps", {"steps": pays("w1")})
-    turn = shop.wait(session, "finished")["turns"][0]
-    made, plan = fork(shop, session, at=turn["id"])
-    assert (plan.history, [e.key for e in plan.repeats]) == ((), ["1"])
-    assert shop.wait(made, "finished")["turns"][0]["output"]["mark"] != turn["output"]["mark"]
-    assert times(shop, "w1") == 2
-    made, plan = fork(shop, session, message="@chat what was done?")
-    assert plan.turns == (turn["id"],)
-    answer = shop.wait(made, "finished")["turns"][0]["output"]
-    assert '"who":"w1"' in answer
-    assert answer.endswith("what was done?")
-
-
-@pytest.mark.parametrize(
-    "status", ["running", "waiting", "approval", "paused", "failed", "cancelled", "stopped", "delegation"]
-)
-def test_a_session_is_forked_in_every_status(shop: Shop, status: str) -> None:
-    who = f"s-{status}"
-    last = {
-        "approval": {"who": f"big-{status}", "amount": 200},
-        "failed": {"fail": True},
-        "delegation": {"do": {"ask": "inner?"}},
-    }.get(status, {"ask": "go on?"})
-    session = begin(shop, "steps", {"steps": [*pays(who), last]})
-    shop.wait(session, "failed" if status == "failed" else "waiting")
-    verbs = shop.services.sessions
-    match status:
-        case "paused" | "cancelled":
-            getattr(verbs, {"paused": "pause", "cancelled": "cancel"}[status])(session, "person:ada", "test")
-        case "stopped":
-            verbs.stop("agent", "steps", "test", "ada")
-        case "running":
-            until(lambda: shop.session(session)["turns"][0]["status"] == "waiting")
-            say(shop, session, {"steps": [{"ask": "another?"}]})
-    before = shop.session(session)
-    key = "end" if status == "failed" else "2"
-    made, plan = fork(shop, session, at=f"{before['turns'][0]['id']}:{key}")
-    assert [e.key for e in plan.history] == ["1"]
-    if status == "stopped":
-        shop.wait_for(made, "stop")
-        verbs.release("agent", "steps", "ada", "test")
-    _through(shop, made, status)
-    assert times(shop, who) == 1
-    after = shop.session(session)
-    assert [(t["status"], t["run"]) for t in after["turns"][:1]] == [
-        (t["status"], t["run"]) for t in before["turns"][:1]
-    ] or (status in {"stopped", "running"})
-
-
-def _through(shop: Shop, made: str, status: str) -> None:
-    """Answer whatever the fork waits for, until it has ended."""
-    if status == "failed":
-        shop.wait(made, "failed")
-        return
-    if status == "approval":
-        shop.wait_for(made, "approval")
-        shop.services.sessions.approve(shop.item(made, "approval"), Decider("bo"), "fine")
-    elif status == "delegation":
-        shop.wait_for(made, "delegation")
-        with shop.services.sessions.transaction() as db:
-            rows = db.execute("select id from remit.sessions where parent_id = %s", (made,)).fetchall()
-        assert len(rows) == 1  # its own, not the one that the other session waits for
-        shop.wait_for(rows[0]["id"], "question")
-        shop.services.sessions.answer(shop.item(rows[0]["id"], "question"), Decider("ada"), "yes")
-    else:
-        shop.wait_for(made, "question")
-        shop.services.sessions.answer(shop.item(made, "question"), Decider("ada"), "yes")
-    shop.wait(made, "finished")
-
-
-def test_a_fork_without_a_point_goes_on_where_it_stood(shop: Shop) -> None:
-    session = begin(shop, "steps", {"steps": [*pays("stood"), {"ask": "go on?"}]})
-    shop.wait_for(session, "question")
-    made, plan = fork(shop, session)
-    assert plan.point.endswith(":2")
-    _through(shop, made, "waiting")
-    assert times(shop, "stood") == 1
-
-
-def test_a_fork_that_would_have_nothing_to_do_or_no_such_point_is_refused(shop: Shop) -> None:
-    session = begin(shop, "hand", "x")
-    turn = shop.wait(session, "finished")["turns"][0]["id"]
-    with pytest.raises(InvalidInput, match="nothing to do"):
-        fork(shop, session)
-    with pytest.raises(NotFound, match="nothing at 9"):
-        fork(shop, session, at=f"{turn}:9")
-    with pytest.raises(NotFound, match="no turn turn_x"):
-        fork(shop, session, at="turn_x")
-    with pytest.raises(InvalidInput, match="in the middle of a turn"):
-        fork(shop, session, at=f"{turn}:1", message="hi")
-
-
-def test_a_fork_of_an_assisted_session_acts_for_whoever_forked_it(shop: Shop) -> None:
-    session = begin(shop, "aide", {"ask": "go?"}, "person:dov")
-    shop.wait_for(session, "question")
-    made, _ = fork(shop, session)
-    shop.wait_for(made, "question")
-    assert [t["on_behalf_of"] for t in shop.session(made)["turns"]] == ["ada"]
 
 
 # -- moves that are refused ----------------------------------------------------------------------------------------

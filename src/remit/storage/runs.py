@@ -220,11 +220,8 @@ def end_run(
     ).fetchone()
     if session is None or session["epoch"] != owned.epoch:
         return False
-    if waiting_for == "reconciliation" and not _unknown(db, owned.turn_id):
-        resume_at = datetime.now(UTC)  # the answer came while this run was ending
-    if status is TurnStatus.WAITING and waiting_for not in {"stop", "pause", "attention"}:
-        look = delegations.next_look(db, owned.turn_id)
-        resume_at = min((at for at in (resume_at, look) if at is not None), default=None)
+    if status is TurnStatus.WAITING:
+        resume_at = _next_time(db, owned.turn_id, waiting_for, resume_at)
     digest = None
     if status is TurnStatus.FINISHED:
         digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
@@ -283,6 +280,16 @@ def seed_of(db: Db, turn_id: str) -> dict[str, Any]:
     if row is None:
         raise NotFound(f"there is no turn {turn_id}")
     return {**row, "output": get_payload(db, payload_id(turn_id, "o"))}
+
+
+def _next_time(db: Db, turn_id: str, waiting_for: str, resume_at: datetime | None) -> datetime | None:
+    """When a timer resumes a turn that begins to wait: at once if what it waits for came while its run was ending."""
+    if waiting_for == "reconciliation" and not _unknown(db, turn_id):
+        return datetime.now(UTC)
+    if waiting_for in {"stop", "pause", "attention"}:
+        return resume_at
+    look = delegations.next_look(db, turn_id)
+    return min((at for at in (resume_at, look) if at is not None), default=None)
 
 
 def _unknown(db: Db, turn_id: str) -> bool:

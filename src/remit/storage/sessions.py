@@ -115,7 +115,41 @@ class NewSession:
 
 def create(db: Db, new: NewSession) -> tuple[str, str]:
     """Write a session, its first message and its first turn. Returns (session id, turn id)."""
-    session_id = ids.new_id("ses")
+    session_id, fork = ids.new_id("ses"), new.fork
+    _insert(db, session_id, new)
+    add_words(db, session_id, new.title)
+    turn_id, digest = add_turn(
+        db,
+        session_id,
+        new.principal,
+        new.agent if fork is None else fork.agent,
+        new.agent_version if fork is None else fork.agent_version,
+        new.input,
+        kind=new.kind,
+        on_behalf_of=new.on_behalf_of if new.assisted else None,
+        requester=new.requester,
+        inherited=Inherited() if fork is None else fork.inherited,
+    )
+    record(
+        db,
+        Tag.SESSION_STARTED,
+        session=session_id,
+        turn=turn_id,
+        agent=new.agent,
+        agent_version=new.agent_version,
+        workspace=new.workspace,
+        workflow=new.workflow,
+        principal=new.principal,
+        on_behalf_of=new.on_behalf_of,
+        trigger=new.trigger,
+        request_id=new.request_id or session_id,
+        simulated=new.simulated,
+        input=digest,
+    )
+    return session_id, turn_id
+
+
+def _insert(db: Db, session_id: str, new: NewSession) -> None:
     origin, fork = new.origin, new.fork
     db.execute(
         """insert into remit.sessions (id, status, agent, agent_version, workspace, workflow, principal, on_behalf_of,
@@ -149,36 +183,6 @@ def create(db: Db, new: NewSession) -> tuple[str, str]:
             list(fork.turns) if fork is not None else [],
         ),
     )
-    add_words(db, session_id, new.title)
-    turn_id, digest = add_turn(
-        db,
-        session_id,
-        new.principal,
-        new.agent if fork is None else fork.agent,
-        new.agent_version if fork is None else fork.agent_version,
-        new.input,
-        kind=new.kind,
-        on_behalf_of=new.on_behalf_of if new.assisted else None,
-        requester=new.requester,
-        inherited=Inherited() if fork is None else fork.inherited,
-    )
-    record(
-        db,
-        Tag.SESSION_STARTED,
-        session=session_id,
-        turn=turn_id,
-        agent=new.agent,
-        agent_version=new.agent_version,
-        workspace=new.workspace,
-        workflow=new.workflow,
-        principal=new.principal,
-        on_behalf_of=new.on_behalf_of,
-        trigger=new.trigger,
-        request_id=new.request_id or session_id,
-        simulated=new.simulated,
-        input=digest,
-    )
-    return session_id, turn_id
 
 
 def move(db: Db, session_id: str, new: SessionStatus, tag: Tag, *, by: str, reason: str) -> SessionStatus:

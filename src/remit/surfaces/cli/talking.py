@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, shapes
+from remit.surfaces.cli import common
+from remit.surfaces.cli import shapes_of_sessions as shapes
 
 
 @click.command("message", context_settings={"ignore_unknown_options": True})

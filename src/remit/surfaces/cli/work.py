@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, following, programs, shapes, talking
+from remit.surfaces.cli import common, following, programs, shapes, shapes_of_sessions, talking
 
 
 def commands() -> dict[str, click.Command]:
@@ -178,7 +178,9 @@ def describe(db: Any, session_id: str) -> dict[str, Any]:
         "turns": [{name: turn[name] for name in shapes.TURN} for turn in sessions.turns(db, session_id)],
         "actions": [action(row) for row in made],
         "items": [item(i) for i in inbox.listing(db, status=None, session_id=session_id)],
-        "children": [{name: child[name] for name in shapes.CHILD} for child in delegations.children(db, session_id)],
+        "children": [
+            {name: child[name] for name in shapes_of_sessions.CHILD} for child in delegations.children(db, session_id)
+        ],
         "forks": [fork["id"] for fork in forks.forks(db, session_id)],
         "inherits": list(forks.inherited_turns(db, session_id)),
         "usd": common.usd(sum(a["usd_micros"] for a in made)),

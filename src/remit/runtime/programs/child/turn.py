@@ -72,18 +72,18 @@ class Conversation:
             while number not in self._replies:
                 self._wait()
         else:
-            while (number := self._next()) is None:
-                self._wait()
+            number = self._next()
         self._settle(number, self._replies.pop(number))
         return True
 
-    def _next(self) -> int | None:
-        """The first request that is open and has its reply."""
-        while self._ready:
-            number = heapq.heappop(self._ready)
-            if number in self._open and number in self._replies:
-                return number
-        return None
+    def _next(self) -> int:
+        """The first request that is open and has its reply, which is waited for if need be."""
+        while True:
+            while self._ready:
+                number = heapq.heappop(self._ready)
+                if number in self._open and number in self._replies:
+                    return number
+            self._wait()
 
     def finish(self, frame: dict[str, Any]) -> None:
         """Send the last word."""
