@@ -76,6 +76,8 @@ REASONS: dict[ReasonCode, str] = {
     ReasonCode.NEEDS_APPROVAL: "A person has to approve it, and the policy gave no reason of its own.",
     ReasonCode.APPROVAL_DENIED: "A person said no.",
     ReasonCode.APPROVAL_EXPIRED: "Nobody said yes in time.",
+    ReasonCode.QUESTION_EXPIRED: "Nobody answered a question in time, and it has no default.",
+    ReasonCode.NOBODY_TO_ASK: "Nobody is here who could ever answer a question.",
     ReasonCode.DUPLICATE_EFFECT: "Another action already had this business effect and was not undone.",
     ReasonCode.OVER_CAP: "It moves more money than its type may, at once or in a day, or money without a cap.",
     ReasonCode.OVER_BUDGET: "A budget has no room for it.",

@@ -324,6 +324,6 @@ def test_erased_contents_are_gone_from_the_inbox_and_from_what_people_were_told(
     with world.db.transaction():
         audit_log.erase_session(world.db, run.session_id, "person:bo", "asked to")
     for table in ("inbox_items", "notices", "memories", "actions", "records"):
-        text = str(world.rows(f"select t::text as t from remit.{table} t"))  # noqa: S608 - a constant
+        text = str(world.rows(f"select t::text as t from remit.{table} t"))
         assert not [word for word in ("Acme", "Sirius", "call 7", "they said so") if word in text], table
     assert world.rows("select 1 from remit.payloads where body is not null and kind <> 'reason'") == []
