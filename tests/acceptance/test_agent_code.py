@@ -83,8 +83,10 @@ def test_code_pays_over_the_gate_and_its_result_comes_back(teller: Teller) -> No
     }
 
 
-# What a refusal says goes into the arguments of a later call: told otherwise in another run, it would end the turn.
+# What a refusal says, the time and chance go into arguments: were they others in another run, it would end the turn.
 REFUSED_FIRST = """
+import random, time
+people[0] += f" {random.random()} {time.time()}"
 why = ""
 for tool, args in [("till.pay", {"who": "x", "amount": 501, "currency": "USD"}), ("remit.run_code", {"code": "1"})]:
     try:
@@ -101,7 +103,7 @@ def test_an_approval_in_the_middle_runs_the_code_again_with_what_is_recorded(tel
     load = {"name": "remit.load_skill", "arguments": {"name": "paying"}}
     session = teller.start([code(text, people=["ivy", "jo", "kim "], amount=20)], [load])
     teller.shop.wait(session, "waiting")
-    assert [b["who"] for b in teller.shop.books()] == ["ivy"]
+    assert [b["who"][:3] for b in teller.shop.books()] == ["ivy"]
     deploy_changed(teller.shop, "agents/teller/skills/paying/SKILL.md", SKILL.replace("Look at", "Never mind"))
     teller.shop.services.sessions.approve(teller.shop.item(session, "approval"), Decider("bo"), "fine")
     # Nothing waits for the minute in which the code's clearance would run out.
