@@ -15,6 +15,7 @@ def render(found: dict[str, Any]) -> str:
     """The page for one run's results."""
     machine = found["machine"]
     rows = [*_throughput(found), *_decisions(found["decision_p50_ms"]), *_living(found)]
+    rows.extend(_triggers(found["triggers"]) if "triggers" in found else [])
     rows.append(("`remit --help`, the whole process", f"{found['help_s']} s", "0.3 s"))
     return _PAGE.format(
         at=machine["at"],
@@ -93,6 +94,23 @@ def _living(found: dict[str, Any]) -> list[Row]:
     ]
 
 
+def _triggers(found: dict[str, Any]) -> list[Row]:
+    due, hooks = found["due"], found["hooks"]
+    return [
+        (
+            f"{due['due_at_once']} triggers due in the same moment, one worker: until all are enqueued, each once",
+            f"{due['all_enqueued_s']} s",
+            "2 s",
+        ),
+        ("until the first action of what they started", f"{due['first_action_s']} s", "10 s"),
+        (
+            f"a webhook's answer at {hooks['webhooks_per_s']} a second, while a worker works on what they start, p95",
+            f"{hooks['p95_ms']} ms",
+            "50 ms",
+        ),
+    ]
+
+
 _PAGE = """# Benchmarks
 
 Written by `make bench` from its own results (`bench/results/latest.json`). Every comparison is a ratio within one
@@ -118,6 +136,9 @@ something else meanwhile changes the figures, and to a lesser degree the ratios.
   clients that do not.
 - **Waiting sessions** (`bench/living.py`): one session waits for real, the others are copies of its rows, which is
   all that a waiting session is.
+- **Triggers** (`bench/triggers.py`): schedules of the tests' shop, made due by one statement; signed webhooks, each on
+  a connection of its own, to a server process beside the worker. Sender, server, worker and database share the
+  machine.
 - **Stops and failover**: real workers and real programs; leases of 4 s in the failover figures.
 
 ## Where the time goes

@@ -42,6 +42,11 @@ def _shop(place: Place, triggers: str) -> Iterator[Shop]:
         yield company
 
 
+def measure(place: Place) -> dict[str, Any]:
+    """Both."""
+    return {"due": due(place), "hooks": hooks(place)}
+
+
 def due(place: Place, *, count: int = 500) -> dict[str, Any]:
     """So many schedules become due in one moment, with one idle worker: until all are enqueued, until one acts.
 
