@@ -47,6 +47,10 @@ class Chat:
                 raise RuntimeError(f"waited {_PATIENCE:.0f} s in vain in Slack for {what}")
             time.sleep(0.1)
 
+    def say(self, person: str, text: str) -> None:
+        """Write to the app, as its member does."""
+        self._control("say", user=self._members[person], channel="dm", text=text)
+
     def press(self, person: str, message: dict[str, Any], button: str) -> dict[str, Any]:
         """Click a button of a message."""
         where = {"channel": message["channel"], "ts": message["ts"]}
@@ -63,6 +67,14 @@ class Chat:
         said = self._control("submit", user=self._members[person], view=form["id"], values=given)
         if said["status"] != 200 or said["shown"].get("response_action") == "errors":
             raise RuntimeError(f"Slack's form was not taken: {said}")
+
+    def choice(self, person: str, field: str, label: str) -> str:
+        """The value behind a choice of the open form. Raises RuntimeError if it is not offered."""
+        (block,) = (b for b in self.form(person)["blocks"] if b.get("block_id", "").partition(":")[0] == field)
+        found = [o["value"] for o in block["element"]["options"] if o["text"]["text"] == label]
+        if len(found) != 1:
+            raise RuntimeError(f"{label} is not offered: {block}")
+        return str(found[0])
 
     def found(self, person: str, field: str, typed: str) -> str:
         """Type into a list of the open form. Returns the value of the first row that it then shows."""

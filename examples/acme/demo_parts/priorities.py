@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from demo_parts import evidence
+from demo_parts.chat import Chat, open_chat, text_of
 from demo_parts.sales_books import Books
-from demo_parts.seller_day import LEAD, SELLERS, Day
+from demo_parts.seller_day import LEAD, SELLERS, Day, as_person
 from demo_parts.stage import Stage
 from demo_parts.workers import Workers
 from remit.bootstrap import Services, open_services
 from remit.config.bundle import read_bundle
 from remit.config.loader import parse_project
+from remit.domain.inbox import InboxItem
+from remit.governance import ideas
+from remit.storage import ideas as stored_ideas
+from remit.storage import rows
 from remit.surfaces.cli.project import deploy_if_changed, put_in_force
 
 AGENT = "daily-priorities"
 EARLIER = "history/daily-priorities-1"
 STALLED = {"acc_1004", "acc_1009", "acc_1012"}
 """Accounts in whose calls an agreement stands still; two more such calls belong to nobody."""
+TODAY = "the owner answers today"
+"""What the manager says about tickets that are handed up to her."""
 FIRST = {"nora.quist": "acc_1001", "jack.doyle": "acc_1005", "hana.sato": "acc_1008"}
 """Who has to stand first on whose list: an urgent ticket of a large account."""
 USD = {"USD": 1.0, "EUR": 1.1, "GBP": 1.3, "BRL": 0.18, "INR": 0.012, "JPY": 0.0067, "PLN": 0.25}
@@ -38,13 +47,15 @@ def play(stage: Stage) -> bool:
             deploy_earlier(services)
             screen.say("  Deployed with the first version of the daily list; the folder holds the second.")
             workers.start()
-            day = Day(services, screen, workers, Books(stage.folder))
-            _calls(day)
-            lists = _morning(day)
-            _escalations(day, lists)
-            _strangers(day)
-            _call_log(day)
-            _idea(day)
+            with open_chat(services, stage.place) as chat:
+                day = Day(services, screen, workers, Books(stage.folder))
+                _calls(day)
+                lists = _morning(day, chat)
+                _escalations(day, chat, lists)
+                _strangers(day)
+                _call_log(day, chat)
+                _trouble(day, chat)
+                _idea(day, chat)
             stage.watch.phase("work")
             workers.end()
             return _conclude(stage, services, day)
@@ -75,7 +86,7 @@ def _calls(day: Day) -> None:
     day.check("the CRM marks exactly the agreements that stand still", ok=flagged == STALLED, seen=sorted(flagged))
 
 
-def _morning(day: Day) -> dict[str, str]:
+def _morning(day: Day, chat: Chat) -> dict[str, str]:
     day.screen.heading("Nine o'clock, six times")
     now = datetime.now(UTC)
     for listed in day.services.triggers.listing():
@@ -95,12 +106,18 @@ def _morning(day: Day) -> dict[str, str]:
             foreign += len(set(listed) - day.books.owned(person))
     day.screen.table(("for", "there it is", "rows", "first"), rows)
     day.check("nobody is shown an account of somebody else", ok=foreign == 0, seen=f"{foreign} rows")
+    for person in lists:
+        chat.wait(person, lambda m: "Good morning" in text_of(m), "the list")
+    told = {person: sum("Good morning" in text_of(m) for m in chat.messages(person)) for person in lists}
+    day.check("each list is in Slack once", ok=set(told.values()) == {1}, seen=sum(told.values()))
+    (message,) = [m for m in chat.messages("jack.doyle") if "Good morning" in text_of(m)]
+    day.screen.say("  What Jack reads begins with: " + " ".join(text_of(message).split())[:300])
     tops = {person: outputs[lists[person]]["priorities"][0] for person in FIRST}
     day.check("the urgent tickets of large accounts come first", ok=tops == FIRST, seen=tops)
     return lists
 
 
-def _escalations(day: Day, lists: dict[str, str]) -> None:
+def _escalations(day: Day, chat: Chat, lists: dict[str, str]) -> None:
     day.screen.heading("A large account, an urgent ticket, ten days without an answer")
     wanted = day.books.must_go_up(datetime.now(UTC).date(), USD)
 
@@ -108,17 +125,26 @@ def _escalations(day: Day, lists: dict[str, str]) -> None:
     asked = day.until(lambda: day.waiting(children), "every escalation asks or ends")
     for item in asked:
         day.screen.line("asked", "", f"{', '.join(item.assignees)}: {item.detail['question']}")
-        day.answer(item, LEAD, "the owner answers today")
+    for item in asked[1:]:
+        day.answer(item, LEAD, TODAY)
+    _answer_in_slack(chat, asked[0])
     day.finish(children)
     found = day.books.escalations()
     same = {row["ticket_id"] for row in found} == wanted and len(found) == len(asked) == len(wanted)
     day.check("exactly those tickets went to the manager, each once", ok=same, seen=sorted(wanted))
     decided = {row["decision"] for row in found}
-    day.check("what she said stands in the CRM", ok=decided == {"the owner answers today"}, seen=decided)
+    day.check("what she said stands in the CRM", ok=decided == {TODAY}, seen=decided)
     again = day.fire("priorities", "nora.quist")
     day.finish(again.values())
     more = day.children(again.values())
     day.check("the next list hands nothing up a second time", ok=not more, seen=f"{len(more)} more")
+
+
+def _answer_in_slack(chat: Chat, item: InboxItem) -> None:
+    words = item.detail["question"][:40]
+    message = chat.wait(LEAD, lambda m: words in text_of(m) and "remit_answer" in text_of(m), "the question")
+    chat.press(LEAD, message, "remit_answer")
+    chat.fill_in(LEAD, {"answer": chat.choice(LEAD, "answer", TODAY)})
 
 
 def _strangers(day: Day) -> None:
@@ -131,7 +157,7 @@ def _strangers(day: Day) -> None:
     day.check("policy refuses it, and the CRM is not even asked", ok=ok, seen=codes)
 
 
-def _call_log(day: Day) -> None:
+def _call_log(day: Day, chat: Chat) -> None:
     day.screen.heading("I called this account and left a message")
     said = [
         ("jack.doyle", "I called Blue Heron and left a message", "acc_1005", "voicemail"),
@@ -142,8 +168,7 @@ def _call_log(day: Day) -> None:
         day.screen.line("logged", "", f"{person}: {text} -> {output.get('account')}")
         ok = (output.get("account_id"), output.get("kind")) == (account, kind)
         day.check("the account that was meant is found", ok=ok, seen=output.get("account_id"))
-    first = day.ask_which("nora.quist", "I called Kessler and left a message", "acc_1002")
-    day.check("where two fit, she is asked which", ok=first == {"acc_1002", "acc_1003"}, seen=sorted(first))
+    _log_in_slack(day, chat)
     output = day.log("nora.quist", "Called Kessler again, spoke about the panel")
     day.check("and is not asked again", ok=output.get("account_id") == "acc_1002", seen=output.get("account_id"))
     entered = [(row["by"], row["account_id"], row["kind"]) for row in day.books.logged()]
@@ -159,18 +184,90 @@ def _call_log(day: Day) -> None:
     day.check("the last is taken back by its undo", ok=entered == wanted[:3], seen=f"{len(entered)} entries")
 
 
-def _idea(day: Day) -> None:
+def _log_in_slack(day: Day, chat: Chat) -> None:
+    """Nora writes to the app; two of her accounts have that name, so she is asked there, and picks one."""
+    chat.say("nora.quist", "I called Kessler and left a message")
+    session_id = day.newest("call-log", "nora.quist")
+    item = day.question(session_id)
+    day.screen.line("asked", "", f"nora.quist, in Slack: {item.detail['question']}")
+    offered = {choice["const"] for choice in item.detail["schema"]["oneOf"]} - {"none"}
+    day.check("where two fit, she is asked which", ok=offered == {"acc_1002", "acc_1003"}, seen=sorted(offered))
+    words = item.detail["question"][:24]
+    message = chat.wait("nora.quist", lambda m: words in text_of(m) and "remit_answer" in text_of(m), "the question")
+    chat.press("nora.quist", message, "remit_answer")
+    chosen = chat.found("nora.quist", "answer", "Kessler GmbH")
+    chat.fill_in("nora.quist", {"answer": chosen, "remember": True})
+    day.finish([session_id])
+
+
+def _trouble(day: Day, chat: Chat) -> None:
+    day.screen.heading("The CRM dies under the next list")
+    crm = [sys.executable, str(day.services.folder / "servers" / "crm.py")]
+    crm += ["--data", str(day.services.folder / ".remit" / "connections" / "crm")]
+    rule = {"tool": "list_accounts", "fault": "die_before_work"}
+    subprocess.run([*crm, "--fault", json.dumps(rule)], check=True)  # noqa: S603
+    before = len(chat.messages("priya.raman"))
+    (session_id,) = day.fire("priorities", "priya.raman").values()
+    item = day.question(session_id)
+    day.screen.line("waits", "", f"{', '.join(item.assignees)} is told: {item.detail['question']}")
+    subprocess.run([*crm, "--no-faults"], check=True)  # noqa: S603
+    day.answer(item, LEAD, "try again")  # without an answer it would try again by itself in ten minutes
+    output = day.finish([session_id])[session_id]
+    reads = [(a["status"], a["attempt"]) for a in day.actions(session_id) if a["action"] == "crm.list_accounts"]
+    ok = [status for status, _ in reads] == ["failed", "succeeded"] and bool(output["priorities"])
+    day.check("three tries, a word to a person, and then the list", ok=ok, seen=reads)
+    chat.wait("priya.raman", lambda _: len(chat.messages("priya.raman")) > before, "the list")
+
+
+def _idea(day: Day, chat: Chat) -> None:
     day.screen.heading("An idea becomes a version")
-    before = day.services.deployments.current().project.agents[AGENT].digest
-    old = day.finish(day.fire("priorities", "jack.doyle").values())
-    day.check("the first version knows no quiet accounts", ok="quiet" not in next(iter(old.values())), seen=before[:12])
+    old = day.fire("priorities", "jack.doyle")
+    first = day.finish(old.values())[old["jack.doyle"]]
+    day.check("the first version knows no quiet accounts", ok="quiet" not in first, seen=sorted(first))
+    wish = "my ten highest-revenue accounts with no touch in two weeks"
+    idea = _suggested(day, old["jack.doyle"], f"I want to see {wish}")
+    day.screen.line("idea", "", f"jack.doyle: {wish}")
+    with day.services.sessions.transaction() as db:
+        ideas.accept(db, day.services.deployments.load(), idea, as_person(LEAD), "Everybody could use that.")
     day.screen.say(f"  {deploy_if_changed(day.services)}")
     after = day.services.deployments.load().project.agents[AGENT].digest
+    with day.services.sessions.transaction() as db:
+        ideas.ship(db, day.services.deployments.load(), idea, as_person(LEAD), f"{AGENT} {after[:12]}")
+        kept = stored_ideas.get(db, idea)
+    ok = (kept["status"], kept["shipped_in"], kept["requester"]) == (
+        "shipped",
+        f"{AGENT} {after[:12]}",
+        "person:jack.doyle",
+    )
+    day.check(
+        "it is tracked until it is shipped, with its version", ok=ok, seen=f"{kept['status']}, {kept['shipped_in']}"
+    )
+    chat.wait("jack.doyle", lambda m: "shipped" in text_of(m).lower() or after[:12] in text_of(m), "the news")
+    day.check("he who had it is told", ok=True, seen="in Slack")
     new = day.fire("priorities", "jack.doyle")
     output = day.finish(new.values())[new["jack.doyle"]]
     wanted = day.books.quiet("jack.doyle", datetime.now(UTC).astimezone(ZoneInfo("America/Chicago")).date(), USD)
     same = output["quiet"] == wanted and len(wanted) == 10
     day.check("the new version lists his ten largest quiet accounts", ok=same, seen=f"version {after[:12]}")
+    _why(day, new["jack.doyle"], output["priorities"][0])
+
+
+def _suggested(day: Day, session_id: str, words: str) -> str:
+    """Somebody says in a session what they want to see. Returns the idea's id."""
+    with day.services.sessions.transaction() as db:
+        given = ideas.NewIdea(AGENT, "person:jack.doyle", words, session_id)
+        return str(ideas.submit(db, day.services.deployments.load(), given)["id"])
+
+
+def _why(day: Day, session_id: str, first: str) -> None:
+    with day.services.sessions.transaction() as db:
+        found = [row for row in rows.of_session(db, session_id) if (row.name, row.key) == ("priorities", first)]
+    day.screen.heading("Why is that account first?")
+    for row in found:
+        for reason in row.reasons:
+            day.screen.say(f"  {reason.code:<18} {reason.text}")
+    ok = len(found) == 1 and found[0].rank == 1 and bool(found[0].reasons)
+    day.check("the recorded row says why, and by which rules", ok=ok, seen=f"{first}, rank 1")
 
 
 def _conclude(stage: Stage, services: Services, day: Day) -> bool:

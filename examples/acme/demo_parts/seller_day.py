@@ -93,19 +93,21 @@ class Day:
 
     def log(self, person: str, text: str) -> dict[str, Any]:
         """A person says what they did. Returns what came of it."""
-        session_id = self.start("call-log", {"person": person, "text": text}, person)
+        session_id = self.start("call-log", {"text": text}, person)
         output: dict[str, Any] = self.finish([session_id])[session_id] or {}
         return output
 
-    def ask_which(self, person: str, text: str, meant: str) -> set[str]:
-        """A person says what they did, is asked which account they mean, and says that one. Returns the offer."""
-        session_id = self.start("call-log", {"person": person, "text": text}, person)
-        item = self.question(session_id)
-        self.screen.line("asked", "", f"{person}: {item.detail['question']}")
-        offered = {choice["const"] for choice in item.detail["schema"]["oneOf"]} - {"none"}
-        self.answer(item, person, meant, remember=True)
-        self.finish([session_id])
-        return offered
+    def newest(self, agent: str, person: str) -> str:
+        """Wait until a session of an agent has been started by a person from outside, and take it in."""
+
+        def found() -> str | None:
+            with self.services.sessions.transaction() as db:
+                among = (s for s in sessions.listing(db, limit=50) if s.id not in self.started)
+                return next((s.id for s in among if (s.agent, s.principal) == (agent, f"person:{person}")), None)
+
+        session_id: str = self.until(found, f"{person} has started {agent}")
+        self.started.append(session_id)
+        return session_id
 
     def undo_last(self, person: str) -> None:
         """A person takes back what was logged last."""

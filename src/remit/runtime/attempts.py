@@ -179,8 +179,10 @@ class Attempts:
 
 
 def _outcome(answer: ToolAnswer, action_type: ActionType) -> Outcome:
+    """What came of a call. A read that got no answer has failed: nobody need be asked whether it happened."""
     cost = micros(action_type.cost_usd) if answer.sent else 0
-    return Outcome(answer.status, answer.result, answer.error, usd_micros=cost)
+    lost = answer.status == "unknown" and action_type.effect is Effect.READ
+    return Outcome("failed" if lost else answer.status, answer.result, answer.error, usd_micros=cost)
 
 
 def _safe_again(answer: ToolAnswer, action_type: ActionType) -> bool:

@@ -16,7 +16,7 @@ NONE = "none"
 
 async def run(session):
     """Read the sentence, find the account, enter the activity."""
-    person, text = session.input["person"], session.input["text"]
+    person, text = session.person, session.input["text"]
     book = await session.call("crm.list_accounts", as_user=person)
     account = await find(session, person, phrase_of(text), book["accounts"])
     if account is None:

@@ -1,20 +1,25 @@
-# ruff: noqa: ANN001, ANN201
+# ruff: noqa: ANN001, ANN003, ANN201
 """The daily list of one person: reads in bulk, plain rules, and a message. rules.py decides, parameters.yaml tunes."""
 
 import asyncio
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import rules
+
+PAUSES = [timedelta(minutes=10), timedelta(minutes=30), timedelta(hours=2)]
+"""How long a system that does not answer is left alone before it is asked again."""
+AGAIN, LEAVE = "try again", "leave it for today"
 
 
 async def run(session):
     """Rank the accounts of the person that the session was started for, and tell them."""
     person, weights = session.input["person"], session.parameters
-    book = await session.call("crm.list_accounts", as_user=person)
+    book = await patiently(session, "crm.list_accounts", as_user=person)
     accounts, ids = book["accounts"], [account["account_id"] for account in book["accounts"]]
     answers = await asyncio.gather(
-        session.call("helpdesk.list_account_tickets", account_ids=ids),
-        session.call("revenue.list_revenue", account_ids=ids),
+        patiently(session, "helpdesk.list_account_tickets", account_ids=ids),
+        patiently(session, "revenue.list_revenue", account_ids=ids),
     )
     tickets, revenue = answers[0]["tickets"], answers[1]["accounts"]
     today = session.now().astimezone(ZoneInfo(book["user"]["time_zone"])).date()
@@ -27,6 +32,20 @@ async def run(session):
     await session.publish("priorities", {"priorities": shown}, title=title, kind="list")
     await tell(session, person, "\n\n".join(sections), title)
     return {"person": person, "accounts": len(ids), "priorities": [row["id"] for row in shown]}
+
+
+async def patiently(session, action, **args):
+    """Read from a system. Where it does not answer, say so, and try again when somebody says so or time has passed."""
+    for pause in (*PAUSES, None):
+        try:
+            return await session.call(action, **args)
+        except session.Failed as trouble:
+            if pause is None:
+                raise
+            question = f"The list of {session.input['person']} waits: {action} does not answer ({trouble}). Try again?"
+            if await session.ask(question, choices=[AGAIN, LEAVE], timeout=pause, default=AGAIN) == LEAVE:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 async def escalate(session, tickets):
