@@ -83,7 +83,7 @@ def test_every_listed_command_is_there_and_described():
     assert all(line.endswith(".") for _, line in COMMANDS.values())
 
 
-READS_WITHOUT_JSON = {"remit policy schema", "remit audit export", "remit agents diff"}
+READS_WITHOUT_JSON = {"remit policy schema", "remit audit export"}
 """They print a text that has a form of its own."""
 
 
