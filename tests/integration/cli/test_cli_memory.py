@@ -6,7 +6,7 @@ import json
 
 from tests.integration.cli.driver import at_rest, waiting
 
-from remit.surfaces.cli import shapes
+from remit.surfaces.cli import flow_shapes
 
 
 def test_an_answer_is_remembered_used_corrected_and_erased(acme, handle):
@@ -30,11 +30,11 @@ def test_an_answer_is_remembered_used_corrected_and_erased(acme, handle):
     assert f"remembered: {memory}" in acme("session", "show", again["id"]).out
 
     listed = acme("memory", "--agent", "refund-desk", "--json").json
-    assert set(listed[0]) == set(shapes.MEMORY)
+    assert set(listed[0]) == set(flow_shapes.MEMORY)
     assert [m["uses"] for m in listed if m["id"] == memory] == [1]
     shown = acme("memory", "show", memory, "--json").json
-    assert set(shown) == set(shapes.MEMORY) | set(shapes.MEMORY_SHOWN)
-    assert [set(use) for use in shown["used"]] == [set(shapes.MEMORY_USE)]
+    assert set(shown) == set(flow_shapes.MEMORY) | set(flow_shapes.MEMORY_SHOWN)
+    assert [set(use) for use in shown["used"]] == [set(flow_shapes.MEMORY_USE)]
     assert (shown["value"], shown["item_id"], shown["used"][0]["session_id"]) == (value, item["id"], again["id"])
     assert "asked: " in acme("memory", "show", memory).out
 
@@ -59,7 +59,7 @@ def test_an_idea_is_followed_to_its_end(acme, handle):
     session = handle("CS-19402")["id"]
     said = acme("session", "message", session, "I want to see refunds by month").out
     (idea,) = acme("ideas", "--session", session, "--json").json
-    assert set(idea) == set(shapes.IDEA)
+    assert set(idea) == set(flow_shapes.IDEA)
     assert said.strip() == idea["id"]  # the desk takes tickets, no texts: there is nothing for it to answer
     assert (idea["words"], idea["requester"]) == ("I want to see refunds by month", "person:leo.brandt")
     same = acme("idea", "i want to see  refunds by MONTH", "--session", session, "--json").json

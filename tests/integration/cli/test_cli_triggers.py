@@ -2,7 +2,7 @@
 
 import pytest
 
-from remit.surfaces.cli import shapes
+from remit.surfaces.cli import flow_shapes
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def listed(acme):
 
 def test_triggers_are_listed_paused_and_resumed(acme, listed):
     found = listed()
-    assert {frozenset(t) for t in found.values()} == {frozenset(shapes.TRIGGER)}
+    assert {frozenset(t) for t in found.values()} == {frozenset(flow_shapes.TRIGGER)}
     watch = found["agreements"]
     assert (watch["kind"], watch["when"], watch["paused"]) == ("schedule", "30 4 * * * UTC", False)
     assert found["priorities"]["when"] == "0 9 * * 1-5 each one's own zone"
@@ -31,7 +31,7 @@ def test_triggers_are_listed_paused_and_resumed(acme, listed):
 
 def test_a_trigger_is_fired_and_made_up_for_by_hand(acme, listed):
     (fired,) = acme("triggers", "fire", "agreements", "--json").json
-    assert set(fired) == set(shapes.FIRED)
+    assert set(fired) == set(flow_shapes.FIRED)
     assert fired["status"] == "started"
     session = acme("session", "show", fired["session_id"], "--json").json
     assert (session["principal"], session["trigger"]) == ("person:leo.brandt", "agreements")
@@ -41,11 +41,11 @@ def test_a_trigger_is_fired_and_made_up_for_by_hand(acme, listed):
         ("2026-01-05T04:30", "missing"), ("2026-01-06T04:30", "missing")
     ]  # fmt: skip
     made = acme("triggers", "backfill", "agreements", *days).json
-    assert {frozenset(m) for m in made} == {frozenset(shapes.BACKFILLED)}
+    assert {frozenset(m) for m in made} == {frozenset(flow_shapes.BACKFILLED)}
     assert [m["status"] for m in made] == ["started", "started"]
     assert acme("triggers", "backfill", "agreements", *days).json == []
     history = acme("triggers", "history", "agreements", "--json").json
-    assert {frozenset(f) for f in history} == {frozenset(shapes.FIRING)}
+    assert {frozenset(f) for f in history} == {frozenset(flow_shapes.FIRING)}
     assert [f["key"] for f in history[:2]] == ["2026-01-06T04:30:00Z", "2026-01-05T04:30:00Z"]
     assert listed()["agreements"]["last"] == history[0]
     assert history[0]["session_id"] in acme("triggers", "history", "agreements").out

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, shapes
+from remit.surfaces.cli import common, flow_shapes
 
 
 def commands() -> dict[str, click.Command]:
@@ -143,4 +143,4 @@ def _decide(folder: Path, person: str | None, as_json: bool, verb: str, idea_id:
 
 
 def _shape(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in shapes.IDEA}
+    return {name: row[name] for name in flow_shapes.IDEA}

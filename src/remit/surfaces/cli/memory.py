@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, shapes
+from remit.surfaces.cli import common, flow_shapes
 
 
 def commands() -> dict[str, click.Command]:
@@ -57,7 +57,7 @@ def list_(as_json: bool, folder: Path, **filters: Any) -> None:
 
 
 def _shape(row: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: row[name] for name in shapes.MEMORY if name != "status"}
+    shown = {name: row[name] for name in flow_shapes.MEMORY if name != "status"}
     return {**shown, "status": row["ended_why"] or "in force"}
 
 
@@ -89,7 +89,7 @@ def show(memory_id: str, person: str | None, as_json: bool, folder: Path) -> Non
         **_shape({**found, "uses": len(used)}),
         "value": found["value"],
         "reviewers": list(allowed),
-        "used": [{name: use[name] for name in shapes.MEMORY_USE} for use in used],
+        "used": [{name: use[name] for name in flow_shapes.MEMORY_USE} for use in used],
     }
     common.print_json(shown) if as_json else _print(shown)
 
@@ -186,9 +186,13 @@ def erase(memory_id: str, reason: str, person: str | None, as_json: bool, folder
 @memory.command("export")
 @_filters
 @common.as_option
+@common.json_option
 @common.project_option
-def export(person: str | None, folder: Path, **filters: Any) -> None:
-    """Print memories with what they say as JSON lines: those that you may see. The export is recorded."""
+def export(person: str | None, as_json: bool, folder: Path, **filters: Any) -> None:
+    """Print memories with what they say as JSON lines: those that you may see. The export is recorded.
+
+    With `--json` they are one list.
+    """
     import json  # noqa: PLC0415
 
     from remit.governance.memory import may_see  # noqa: PLC0415
@@ -201,6 +205,9 @@ def export(person: str | None, folder: Path, **filters: Any) -> None:
             seen = [m for m in memory_care.pages(db, **filters) if may_see(governance, m, who)]
             lines = [{**_shape(m), "value": memory_care.get(db, m["id"])["value"]} for m in seen]
             memory_care.exported(db, who, len(lines), {k: v for k, v in filters.items() if v})
+    if as_json:
+        common.print_json(lines)
+        return
     for line in lines:
         click.echo(json.dumps(common.plain(line), ensure_ascii=False, sort_keys=True))
 

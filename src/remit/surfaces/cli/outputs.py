@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, shapes
+from remit.surfaces.cli import common, flow_shapes
 
 
 def commands() -> dict[str, click.Command]:
@@ -169,4 +169,4 @@ def _like(before: Any, text: str) -> Any:
 
 
 def _summary(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in shapes.OUTPUT}
+    return {name: row[name] for name in flow_shapes.OUTPUT}
