@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,8 @@ def add_entries(text: str, section: str, entries: str) -> str:
         there = document[section] = CommentedMap()
     if not isinstance(there, CommentedMap):
         raise ConfigurationError(f"`{section}` is not a mapping", advice="Mend the file first: `remit check`.")
-    for name, value in _document(yaml, entries).items():
+    # Read as deep as they will stand, so that their comments stand where they belong.
+    for name, value in _document(yaml, f"entries:\n{textwrap.indent(entries, '  ')}")["entries"].items():
         there.setdefault(name, value)
     return _dumped(yaml, document)
 
@@ -70,6 +72,7 @@ def flow(value: Any) -> str:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = True
     yaml.width = 10_000
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # its own stubs leave out the type
     out = io.StringIO()
     yaml.dump(value, out)
     return "".join(_without_end(out.getvalue())).strip()
