@@ -14,7 +14,9 @@ from tests.integration.road.world import project
 
 from remit.domain.inbox import ItemStatus
 from remit.domain.questions import Question, Remember
-from remit.governance.links import ensure_link_key
+from remit.errors import Conflict
+from remit.governance.desk import Decider
+from remit.governance.links import ensure_link_key, use_link
 from remit.runtime.road import TurnSuspendedError
 
 FILES = {"directory.yaml": DIRECTORY, "actions.yaml": BY_MAIL}
@@ -154,6 +156,34 @@ def test_a_link_works_once(postroom: Postroom) -> None:
     assert answers == [303, 409, 409, 409]
     assert postroom.world.tags(run).count("mail:link:used") == 1
     assert postroom.world.tags(run).count("person:approval:given") == 1
+
+
+def test_a_decision_and_the_use_of_its_link_are_one(postroom: Postroom) -> None:
+    run = postroom.asks()
+    postroom.tell()
+    key, item = ensure_link_key(postroom.services.state), postroom.world.item(run)
+    token = postroom.mailed().rpartition("/")[2]
+    _rewrite(postroom, "used_at = clock_timestamp()")  # by somebody who was a moment faster
+    with pytest.raises(Conflict, match="used already"):
+        postroom.sessions.approve(item.id, Decider("bo"), "yes", also=use_link(key, token))
+    assert status(postroom, item.id) is ItemStatus.OPEN
+    assert "person:approval:given" not in postroom.world.tags(run)
+
+
+def test_a_link_explains_that_the_database_is_away_and_works_later(
+    postroom: Postroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    postroom.asks()
+    postroom.tell()
+    path = postroom.mailed()
+    filled = postroom.fill(path, verdict="approve")
+    with monkeypatch.context() as away:
+        away.setattr(postroom.sessions, "_url", "postgresql://127.0.0.1:1/nothing")
+        for page in (postroom.browser.get(path), postroom.browser.post(path, data=filled)):
+            assert page.status_code == 503
+            assert "does not answer" in page.text
+            assert "Traceback" not in page.text
+    assert postroom.send(path, verdict="approve").status_code == 303
 
 
 def test_a_link_whose_item_somebody_else_decided_tells_the_outcome(postroom: Postroom) -> None:

@@ -89,6 +89,14 @@ def test_hostile_text_adds_no_header_no_markup_and_no_line_of_ours(postroom: Pos
     assert "\n| Bcc: mallory@evil.example" in body(mail)
 
 
+def test_an_encoded_word_in_a_value_is_not_decoded_into_a_header(postroom: Postroom) -> None:
+    postroom.world.waits(postroom.world.run(), "till.pay", {**PAY, "who": "=?utf-8?q?Paid=2C_all_is_well?="})
+    postroom.tell()
+    (mail,) = postroom.server.mails
+    assert "Paid, all is well" not in mail["Subject"]
+    assert "= ?utf-8?q?Paid" in mail["Subject"]
+
+
 def test_a_very_long_text_is_cut(postroom: Postroom) -> None:
     postroom.world.waits(postroom.world.run(), "till.pay", {**PAY, "memo": "m" * 1_000_000})
     postroom.tell()
