@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -171,10 +172,47 @@ def test_the_same_message_at_once_starts_one_session(hooks: Hooks) -> None:
         return TestClient(hooks.app).post("/hooks/standard", content=raw, headers=headers)
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(post, range(8)))
+        answers = list(pool.map(post, range(8)))  # each on an event loop of its own, as several servers are
     assert sorted(a.status_code for a in answers) == [200] * 7 + [202]
     assert {a.json()["session"] for a in answers} == {hooks.sessions()[0]["id"]}
     assert len(hooks.sessions()) == 1
+
+
+def test_messages_that_come_together_are_told_apart(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some twice, one for a trigger that is paused, one that fits nothing, one that nobody can start."""
+    hooks.shop.services.triggers.pause("slack", "person:ada", "holiday")
+    whole = hooks.shop.services.sessions.planned
+
+    def planned(start: Any, governance: Any) -> Any:
+        if start.request_id == "bad":
+            raise ZeroDivisionError
+        return whole(start, governance)
+
+    monkeypatch.setattr(hooks.shop.services.sessions, "planned", planned)
+
+    async def together() -> list[int]:
+        transport = httpx.ASGITransport(hooks.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://hooks") as client:
+
+            async def post(name: str, body: Any) -> int:
+                raw, sent = json.dumps(body).encode(), str(int(time.time()))
+                return (
+                    await client.post(f"/hooks/{name}", content=raw, headers=sign(name, raw, sent, None))
+                ).status_code
+
+            ids = ["a", "b", "a", "bad", "c", "b"]
+            others = [post("slack", BODY), post("own", {"id": "d", "steps": 1})]
+            return await asyncio.gather(*(post("own", {**BODY, "id": one}) for one in ids), *others)
+
+    assert sorted(asyncio.run(together())) == [200, 200, 202, 202, 202, 422, 422, 503]
+    assert sorted(hooks.firings()) == [
+        ("a", "started", ""),
+        ("b", "started", ""),
+        ("bad", "refused", "ZeroDivisionError"),
+        ("c", "started", ""),
+        ("d", "refused", "the input at steps breaks the rule properties/steps/type of the agent's schema"),
+    ]
+    assert len(hooks.sessions()) == 3
 
 
 @pytest.mark.parametrize(

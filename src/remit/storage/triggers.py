@@ -67,12 +67,6 @@ def states(db: Db) -> dict[str, State]:
     return {row["trigger"]: State(**row) for row in db.execute("select * from remit.trigger_state")}
 
 
-def paused(db: Db, trigger: str) -> bool:
-    """True if somebody has paused this trigger."""
-    row = db.execute("select paused from remit.trigger_state where trigger = %s", (trigger,)).fetchone()
-    return row is not None and bool(row["paused"])
-
-
 def set_paused(db: Db, trigger: str, *, paused: bool, by: str, reason: str) -> bool:
     """Pause a trigger or let it go on. False if it was so already, and nothing was changed."""
     row = db.execute(

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -29,6 +30,7 @@ from remit.errors import DatabaseUnavailable, InvalidInput, RemitError
 from remit.runtime.sessions import Start
 from remit.runtime.triggers import Asked, Fired, mapping
 from remit.runtime.triggers.signatures import message_id, signature_header, verified
+from remit.storage.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from remit.bootstrap import Services
@@ -40,7 +42,7 @@ _LARGEST_UNKNOWN = 1_000_000  # bytes, where no trigger says anything else
 _REFRESH = 0.5  # seconds between two looks at what is deployed
 _SECRET_KEPT = 30.0  # seconds
 _NOBODY = Verification(scheme="github", secret="env:NOBODY")  # noqa: S106 - a reference
-_LATER = {"stopped": 60, "not_entitled": 300, "not_found": 300}
+_LATER = {"paused": 60, "stopped": 60, "not_entitled": 300, "not_found": 300}
 """What passes by itself or by a person's doing, and after how many seconds to try again."""
 
 
@@ -55,7 +57,12 @@ def routes(services: Services) -> list[BaseRoute]:
             return _problem(408, "too_slow", "The request took too long to arrive.")
         if body is None:
             return _problem(413, "too_large", "The request is too large.")
-        return await run_in_threadpool(taker.answer, request.path_params["name"], request.headers, body)
+        try:
+            found = await run_in_threadpool(taker.read, request.path_params["name"], request.headers, body)
+            return found if isinstance(found, Response) else _said(await taker.fire(found))
+        except DatabaseUnavailable as error:
+            log.warning("%s", error.message)
+            return _later(10, error.code, "The message cannot be kept now.")
 
     return [Route("/hooks/{name}", hook, methods=["POST"])]
 
@@ -93,6 +100,7 @@ class _Taker:
         self._services = services
         self._resolver = SecretResolver(services.folder)
         self._secrets: dict[str, tuple[float, SecretValue]] = {}
+        self._groups: WeakKeyDictionary[asyncio.AbstractEventLoop, GroupCommit[Asked, Fired]] = WeakKeyDictionary()
         self._looked = 0.0
         self._looking = threading.Lock()
 
@@ -104,16 +112,22 @@ class _Taker:
             return _LARGEST_UNKNOWN
         return max((t.max_bytes for t in triggers if isinstance(t, WebhookTrigger)), default=_LARGEST_UNKNOWN)
 
-    def answer(self, name: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """Take a message and say what became of it."""
-        try:
-            self._refresh()
-            return self._answer(name, {k.lower(): v for k, v in headers.items()}, body)
-        except DatabaseUnavailable as error:
-            log.warning("%s", error.message)
-            return _later(10, error.code, "The message cannot be kept now.")
+    async def fire(self, asked: Asked) -> Fired:
+        """Fire, together with whatever else comes in at the time. Raises DatabaseUnavailable."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._groups:
+            self._groups[loop] = GroupCommit(self._fire_all)
+        return await self._groups[loop].submit(asked)
 
-    def _answer(self, name: str, headers: dict[str, str], body: bytes) -> Response:
+    async def _fire_all(self, asked: list[Asked]) -> list[Fired]:
+        return await asyncio.to_thread(self._services.triggers.take, asked)
+
+    def read(self, name: str, headers: Mapping[str, str], body: bytes) -> Response | Asked:
+        """What a message asks for, or the answer if it asks for nothing. Raises DatabaseUnavailable."""
+        self._refresh()
+        return self._read(name, {k.lower(): v for k, v in headers.items()}, body)
+
+    def _read(self, name: str, headers: dict[str, str], body: bytes) -> Response | Asked:
         trigger = self._verified(name, headers, body)
         if trigger is None:
             return _problem(401, "unauthenticated", "There is no such webhook, or the signature does not hold.")
@@ -127,9 +141,9 @@ class _Taker:
             return _problem(400, "invalid_input", "The body is not a JSON object.")
         if trigger.verify.scheme == "slack" and value.get("type") == "url_verification":
             return JSONResponse({"challenge": str(value.get("challenge", ""))})
-        return self._take(_Message(name, trigger, headers, body, value))
+        return self._asked(_Message(name, trigger, headers, body, value))
 
-    def _take(self, message: _Message) -> Response:
+    def _asked(self, message: _Message) -> Response | Asked:
         trigger, how = message.trigger, message.trigger.verify
         known: dict[str, Any] = {
             "body": message.value,
@@ -150,8 +164,7 @@ class _Taker:
             title=mapping.words(trigger.title, known),
             labels=frozenset({Label.UNTRUSTED.value}),
         )
-        fired = self._services.triggers.take(Asked(message.name, key, datetime.now(UTC), start, again=True))
-        return _said(fired)
+        return Asked(message.name, key, datetime.now(UTC), start, again=True)
 
     def _verified(self, name: str, headers: dict[str, str], body: bytes) -> WebhookTrigger | None:
         """The trigger if it is there and the signature holds. Where it is not, as much is computed."""
@@ -190,9 +203,7 @@ def _holds(found: Any, wanted: str | int | bool | tuple[str, ...]) -> bool:
     return type(found) is type(wanted) and found == wanted
 
 
-def _said(fired: Fired | None) -> Response:
-    if fired is None:
-        return _later(60, "paused", "The webhook is paused.")
+def _said(fired: Fired) -> Response:
     if fired.status == "started":
         more = {"repeated": True} if fired.repeated else {}
         return JSONResponse({"session": fired.session_id, **more}, status_code=200 if fired.repeated else 202)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -147,24 +147,34 @@ class Triggers:
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
-    def trigger(self, name: str) -> Trigger | None:
-        """A trigger as it is deployed, as far as this process knows."""
-        return self._deployments.current().project.triggers.get(name)
+    def take(self, asked: Sequence[Asked]) -> list[Fired]:
+        """Fire for what has come in from outside, in one transaction; what cannot be started hinders nothing else.
 
-    def take(self, asked: Asked) -> Fired | None:
-        """Fire for something that has come in from outside. None if the trigger is paused.
-
-        Raises DatabaseUnavailable.
+        Raises DatabaseUnavailable; then nothing was done.
         """
-        with self._pool.transaction() as db:
-            if triggers.paused(db, asked.trigger):
-                return None
-            governance = self._in_force(db)
-            if asked.trigger not in governance.project.triggers:
-                return Fired("refused", None, "the trigger is not deployed any more", "not_found")
-            (fired,) = self._firings.fire(db, governance, [asked])
+        try:
+            found = self._take(asked)
+        except (psycopg.OperationalError, DatabaseUnavailable):
+            raise
+        except Exception as error:
+            log.exception("what came in could not be worked on")
+            if len(asked) > 1:
+                return [fired for one in asked for fired in self.take([one])]
+            found = self._take([replace(asked[0], start=None, reason=type(error).__name__, failed=True)])
         passing("fire:committed")
-        return fired
+        return found
+
+    def _take(self, asked: Sequence[Asked]) -> list[Fired]:
+        with self._pool.transaction() as db:
+            states, governance = triggers.states(db), self._in_force(db)
+            away: dict[int, Fired] = {}
+            for place, one in enumerate(asked):
+                if one.trigger in states and states[one.trigger].paused:
+                    away[place] = Fired("refused", None, "the trigger is paused", "paused")
+                elif one.trigger not in governance.project.triggers:
+                    away[place] = Fired("refused", None, "the trigger is not deployed any more", "not_found")
+            fired = iter(self._firings.fire(db, governance, [a for i, a in enumerate(asked) if i not in away]))
+            return [away[place] if place in away else next(fired) for place in range(len(asked))]
 
     # -- people ----------------------------------------------------------------------------------------------------
 
