@@ -10,8 +10,14 @@ import pytest
 from tests.acceptance.delegating import EXTRA, children, job, output, start
 from tests.acceptance.shop import Shop
 
-KILLS = [("call:before", 1), ("call:after", 1), ("settle:after", 1), ("run:before_end", 1), ("run:after_end", 1)]
-KILLS += [("run:after_epoch", 3), ("run:before_end", 3), ("run:before_end", 2), ("run:after_end", 2)]
+KILLS = [
+    ("call:after", 1),  # the child is there, and the parent does not know it
+    ("settle:after", 1),
+    ("run:after_end", 1),  # the parent waits, and the engine believes that it runs
+    ("run:before_end", 2),  # the child's end
+    ("run:after_end", 2),
+    ("run:before_end", 3),  # the parent's end, with the answer
+]
 
 
 @pytest.mark.parametrize(("point", "count"), KILLS)

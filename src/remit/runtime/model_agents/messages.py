@@ -103,6 +103,25 @@ class Described:
     """Upper bound of the request's size, in bytes; no tokenizer makes more tokens of a text than it has bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A message as it was read. It holds what it was read from: no other object can take that place in memory."""
+
+    message: ModelMessage
+    holds: tuple[Any, ...]
+    identity: dict[str, Any]
+    digest: str
+    size: int
+
+    def is_of(self, message: ModelMessage, holds: tuple[Any, ...]) -> bool:
+        """True if the message has still the very parts, with the very contents, that it was read with."""
+        return (
+            self.message is message
+            and len(self.holds) == len(holds)
+            and all(mine is other for mine, other in zip(self.holds, holds, strict=True))
+        )
+
+
 class RequestLog:
     """The requests of one run, each described by what it adds to the one before.
 
@@ -112,15 +131,16 @@ class RequestLog:
     """
 
     def __init__(self, history: Sequence[ModelMessage] = (), noted: Mapping[str, Any] | None = None) -> None:
-        self._sent = [canonical.digest(_identity(message)) for message in history]
+        self._read: dict[int, _Read] = {}
+        self._sent = [self._reading(message).digest for message in history]
         self._known = {name: canonical.digest(canonical.normalise(value)) for name, value in (noted or {}).items()}
 
     def describe(
         self, messages: Sequence[ModelMessage], parameters: ModelRequestParameters, settings: ModelSettings
     ) -> Described:
         """Describe the next request of the run; the next one will refer to it."""
-        identities = [_identity(message) for message in messages]
-        digests = [canonical.digest(identity) for identity in identities]
+        read = [self._reading(message) for message in messages]
+        digests = [message.digest for message in read]
         same = _common(self._sent, digests)
         self._sent = digests
         instructions = [part.content for part in parameters.instruction_parts or ()]
@@ -131,7 +151,7 @@ class RequestLog:
             what="settings of the model request",
         )
         args: dict[str, Any] = {
-            "messages": identities[same:],
+            "messages": [message.identity for message in read[same:]],
             "instructions": self._once("instructions", instructions),
             "tools": self._once("tools", tools),
             "settings": seen,
@@ -140,14 +160,24 @@ class RequestLog:
             args["after"] = {"messages": same, "digest": canonical.digest(digests[:same])}
         if parameters.output_mode != "text":
             args["output"] = self._once("output", {"mode": parameters.output_mode, "object": output})
-        size = sum(
-            len(canonical.dumps(v)) for v in (*identities, instructions, tools, seen, canonical.normalise(output))
-        )
-        return Described(args, size + _BYTES_OF_A_REQUEST + _BYTES_OF_A_LINK * sum(map(_links, identities)))
+        size = sum(len(canonical.dumps(v)) for v in (instructions, tools, seen, canonical.normalise(output)))
+        return Described(args, size + sum(message.size for message in read) + _BYTES_OF_A_REQUEST)
 
     def answered(self, response: ModelResponse) -> None:
         """Note the answer, which the next request is expected to repeat."""
-        self._sent.append(canonical.digest(_identity(response)))
+        self._sent.append(self._reading(response).digest)
+
+    def _reading(self, message: ModelMessage) -> _Read:
+        """The message, read once for as long as it is the same: a request repeats everything that came before it."""
+        holds = _holds(message)
+        found = self._read.get(id(message))
+        if found is None or not found.is_of(message, holds):
+            identity = _identity(message)
+            body = canonical.dumps(identity)
+            size = len(body) + _BYTES_OF_A_LINK * _links(identity)
+            found = _Read(message, holds, identity, canonical.digest_bytes(body), size)
+            self._read[id(message)] = found
+        return found
 
     def _once(self, name: str, value: Any) -> dict[str, Any]:
         """The value where it is new, else only its digest: prompts and tool definitions are long and stay the same."""
@@ -162,6 +192,13 @@ class RequestLog:
 def _jsonable(message: ModelMessage) -> dict[str, Any]:
     dumped: dict[str, Any] = ModelMessagesTypeAdapter.dump_python([message], mode="json", exclude_none=True)[0]
     return dumped
+
+
+def _holds(message: ModelMessage) -> tuple[Any, ...]:
+    held: list[Any] = []
+    for part in message.parts:
+        held += (part, getattr(part, "content", None), getattr(part, "args", None), getattr(part, "tool_call_id", None))
+    return tuple(held)
 
 
 def _identity(message: ModelMessage) -> dict[str, Any]:
