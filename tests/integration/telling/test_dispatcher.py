@@ -9,6 +9,8 @@ import pytest
 from tests.integration.road.world import World
 from tests.integration.telling.office import Board, Office, away
 
+from remit.storage import deliveries
+
 
 @pytest.fixture
 def board() -> Board:
@@ -107,6 +109,19 @@ def test_two_processes_send_everything_once(world: World) -> None:
     asyncio.run(both())
     assert len(board.pinned) == 10
     assert len({d.id for d in board.pinned}) == 10
+
+
+def test_what_one_process_claims_another_neither_claims_nor_waits_for(office: Office, board: Board) -> None:
+    for _ in range(4):
+        office.asks()
+    with office.sessions.transaction() as db:
+        deliveries.make_due(db, "board", ["bo"], channels=True)
+    with office.sessions.transaction() as one, office.sessions.transaction() as other:
+        other.execute("set local statement_timeout = '20s'")
+        mine = deliveries.claim(one, "board", limit=2, hold=timedelta(minutes=1))
+        theirs = deliveries.claim(other, "board", limit=8, hold=timedelta(minutes=1))
+    assert (len(mine), len(theirs)) == (2, 2)
+    assert not {r["id"] for r in mine} & {r["id"] for r in theirs}
 
 
 def test_what_a_process_held_when_it_died_is_sent_by_another(world: World, board: Board) -> None:
