@@ -67,22 +67,6 @@ def told(teller: Teller, session: str) -> list[Any]:
     return [json.loads(text) for text in teller.shop.session(session)["turns"][0]["output"].split(" | ")]
 
 
-def test_code_pays_over_the_gate_and_its_result_comes_back(teller: Teller) -> None:
-    teller.shop.worker()
-    session = teller.start([code(PAY_EACH, people=["ivy", "jo"], amount=20)])
-    found = teller.shop.wait(session, "finished", "failed")
-    assert told(teller, session) == [
-        {"ok": True, "calls": 3, "printed": "paid 2\n", "result": {"paid": [20, 20], "left": 960}}
-    ]
-    made = {a["key"]: (a["action"], a["status"]) for a in found["actions"] if a["mode"] == "tool"}
-    assert made == {
-        "m1.t1": ("remit.run_code", "succeeded"),
-        "m1.t1.1": ("till.pay", "succeeded"),
-        "m1.t1.2": ("till.pay", "succeeded"),
-        "m1.t1.3": ("till.peek", "succeeded"),
-    }
-
-
 # What a refusal says, the time and chance go into arguments: were they others in another run, it would end the turn.
 REFUSED_FIRST = """
 import random, time
@@ -116,9 +100,7 @@ def test_an_approval_in_the_middle_runs_the_code_again_with_what_is_recorded(tel
     assert teller.steps() == [0, 1, 2], "the model was asked nothing twice"
 
 
-def test_refusals_are_told_to_the_code_and_the_sandbox_is_no_way_round_the_gate(teller: Teller) -> None:
-    teller.shop.worker()
-    text = """
+REFUSED = """
 said = []
 for tool, args in [
     ("till.pay", {"who": "ivy", "amount": 501, "currency": "USD"}),
@@ -134,24 +116,35 @@ for tool, args in [
         said.append(str(error))
 said
 """
-    session = teller.start([code(text)])
+
+
+def test_code_acts_over_the_gate_and_is_no_way_round_it(teller: Teller) -> None:
+    teller.shop.worker()
+    session = teller.start([code(PAY_EACH, people=["ivy", "jo"], amount=20)], [code(REFUSED)])
     found = teller.shop.wait(session, "finished", "failed")
-    cap, unlisted, itself, delegated, nowhere, short = told(teller, session)[0]["result"]
+    paid, refused = told(teller, session)
+    assert paid == {"ok": True, "calls": 3, "printed": "paid 2\n", "result": {"paid": [20, 20], "left": 960}}
+    made = {a["key"]: (a["action"], a["status"]) for a in found["actions"] if a["key"].startswith("m1.")}
+    assert made == {
+        "m1.t1": ("remit.run_code", "succeeded"),
+        "m1.t1.1": ("till.pay", "succeeded"),
+        "m1.t1.2": ("till.pay", "succeeded"),
+        "m1.t1.3": ("till.peek", "succeeded"),
+    }
+    cap, unlisted, itself, delegated, nowhere, short = refused["result"]
     assert "over the cap of 500" in cap
     assert "not on this agent's list of tools" in unlisted
     assert "cannot be called by code" in itself
     assert "cannot be called by code" in delegated
     assert "not on this agent's list of tools" in nowhere
     assert "'amount' is a required" in short or "`amount` must be given" in short, "either name of a tool is understood"
-    assert teller.shop.books() == []
-    refused = [a["key"] for a in found["actions"] if a["status"] == "refused"]
-    assert refused == [f"m1.t1.{n}" for n in range(1, 7)], "each attempt is on record"
+    assert [b["who"] for b in teller.shop.books()] == ["ivy", "jo"]
+    tried = [a["key"] for a in found["actions"] if a["status"] == "refused"]
+    assert tried == [f"m2.t1.{n}" for n in range(1, 7)], "each attempt is on record"
 
 
-@pytest.mark.parametrize("point", ["settle:after:2", "call:after:3"])
-def test_a_worker_killed_within_the_code_doubles_nothing(teller: Teller, point: str) -> None:
-    """Between two calls of the code, and within the second: the model's answer is settled first, then each payment."""
-    first = teller.shop.doomed(REMIT_KILL_AT=point)
+def test_a_worker_killed_between_two_calls_of_the_code_doubles_nothing(teller: Teller) -> None:
+    first = teller.shop.doomed(REMIT_KILL_AT="settle:after:2")  # the model's answer, then the first payment
     session = teller.start([code(PAY_EACH, people=["ivy", "jo", "kim"], amount=20)])
     assert first.wait(60) == DEATHS
     teller.shop.worker()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pytest
 from tests.integration.road.world import FILES
@@ -14,6 +16,8 @@ from remit.config.skills import read_skill, skills_of
 from remit.domain.knowledge import LONGEST, Passage, passages
 from remit.domain.project import Project
 from remit.domain.skills import Skill
+from remit.errors import RemitError
+from remit.runtime.builtins.skills import load_skill
 
 RIGHT = """---
 name: refunds
@@ -56,6 +60,31 @@ def test_a_skill_is_read_whole() -> None:
         license="MIT",
         compatibility="Needs a till.",
     )
+
+
+def test_line_ends_of_windows_are_line_ends() -> None:
+    skill, problems = read_skill("skills", "refunds", {"SKILL.md": RIGHT.replace("\n", "\r\n").encode()})
+    assert problems == []
+    assert skill is not None
+    assert skill.instructions == "# Steps\nPay with `till.pay`.\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        ({"name": "refund"}, "there is no skill 'refund'; there are: refunds"),
+        ({"name": "../clerk"}, "there is no skill"),
+        ({"name": "refunds", "file": "../../agent.yaml"}, "refunds has no file"),
+        ({"name": "refunds", "file": "/etc/passwd"}, "has no file '/etc/passwd'; there are: logo.png, long.md"),
+        ({"name": "refunds", "file": "logo.png"}, "is not text"),
+        ({"name": "refunds", "file": "long.md"}, "at most 100,000 can be loaded"),
+    ],
+)
+def test_what_cannot_be_loaded_is_told_with_what_can(args: dict[str, str], why: str) -> None:
+    files = {"SKILL.md": RIGHT.encode(), "logo.png": b"\xff", "long.md": b"x" * 100_001}
+    version = parse_project(project_with({f"skills/refunds/{k}": v for k, v in files.items()})).agents["clerk"]
+    with pytest.raises(RemitError, match=re.escape(why)):
+        load_skill(SimpleNamespace(version=version, args=args))  # type: ignore[arg-type]
 
 
 def test_a_right_skill_that_can_be_used_has_no_problems() -> None:
@@ -190,5 +219,5 @@ def test_what_is_wrong_with_knowledge_is_told() -> None:
     assert "knowledge/b.pdf:1:1: warning: this file is not searched" in text
     assert "knowledge/c.txt:2:1: error: this is not UTF-8 text" in text
     assert "knowledge/d.md:1:1: warning: there is nothing in this file" in text
-    assert "knowledge/e.md:1:2: error: here is the invisible character U+0000" in text
+    assert "knowledge/e.md:1:2: warning: here is the invisible character U+0000" in text
     assert "add `- remit.search_knowledge` under `tools`" in text

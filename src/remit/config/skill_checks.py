@@ -90,7 +90,7 @@ def _knowledge(loaded: Loaded, place: str, agent: AgentVersion) -> Iterator[Prob
         except SourceError as error:
             yield from error.problems
             continue
-        yield from hidden(file, text)
+        yield from hidden(file, text, "warning")  # texts from right to left may hold such marks rightly
         found = sum(1 for _ in knowledge.passages(path, text))
         if not found:
             yield Problem(file, 1, 1, "there is nothing in this file", "write something, or remove it", "warning")

@@ -55,7 +55,7 @@ def read_skill(place: str, name: str, files: Mapping[str, bytes]) -> tuple[Skill
     if SKILL_FILE not in files:
         return None, [Problem(file, 1, 1, "the skill has no SKILL.md", "write one, or remove the folder")]
     try:
-        text = decode(file, files[SKILL_FILE], limit=MAX_FILE)
+        text = decode(file, files[SKILL_FILE], limit=MAX_FILE).replace("\r\n", "\n")
         header, body = _parts(file, text)
     except SourceError as error:
         return None, error.problems
@@ -78,13 +78,13 @@ def read_skill(place: str, name: str, files: Mapping[str, bytes]) -> tuple[Skill
     return _skill(header, body, tuple(sorted(path for path in files if path != SKILL_FILE))), problems
 
 
-def hidden(file: str, text: str) -> Iterator[Problem]:
+def hidden(file: str, text: str, severity: str = "error") -> Iterator[Problem]:
     """The first character of a text that nobody sees and that a model or a terminal would obey."""
     found = _HIDDEN.search(text)
     if found is not None:
         mark = mark_at(text, found.start())
         said = f"here is the invisible character U+{ord(found[0]):04X}, which can hide text or command a terminal"
-        yield Problem(file, mark.line, mark.column, said, "remove it")
+        yield Problem(file, mark.line, mark.column, said, "remove it", severity)
 
 
 def _parts(file: str, text: str) -> tuple[Source, str]:
