@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -185,10 +186,13 @@ def test_a_program_that_diverges_is_told_with_its_place(
 
 
 def test_other_values_of_parameters_are_tried_as_far_as_the_record_reaches(ranked: tuple[Shop, str]) -> None:
-    assert replayed(ranked[0], smallest=3).missing == ""
+    assert replayed(ranked[0], smallest=Decimal("1.5")).same, "what is there and why stays as it was"
     found = replayed(ranked[0], smallest=6)
     assert not found.same
     assert "remit.publish" in found.differs
+    assert found.missing
+    more = replayed(ranked[0], smallest=1)
+    assert (more.same, more.missing, more.differs) == (False, "", "priorities: new: Ost SA")
 
 
 def published(shop: Shop, session: str) -> str:

@@ -11,6 +11,7 @@ from remit.domain import canonical
 from remit.domain.agents import AgentVersion
 from remit.domain.intents import LedgerRow
 from remit.errors import InvalidInput, ProgramDiverged, RemitError
+from remit.evidence.trial import Trial
 from remit.governance.deployments import Deployments
 from remit.runtime.program_turn import recorded, replayed_reply, source_of
 from remit.runtime.programs import ProgramHost, ProgramOutcome, Reply, Request, TurnSeed, describe
@@ -38,8 +39,6 @@ class Replayed:
     """What is different, in a sentence."""
     output: Any = None
     """What it gave back now."""
-    emitted: tuple[tuple[str, Any], ...] = ()
-    """What it put out by `session.emit` now: name and value."""
     missing: str = ""
     """The first request of which nothing was recorded, where the replay had to end."""
 
@@ -70,9 +69,10 @@ class Replays:
                 advice="Only programs can be run again on what was recorded.",
             )
         rows = await self._ledger.turn(turn_id)
+        trial = None if parameters is None else Trial()
         base = Replayed(seed["session_id"], turn_id, version.agent, version.digest, same=True, requests=len(rows))
         try:
-            outcome = await self._run(version, seed, rows, parameters)
+            outcome = await self._run(version, seed, rows, parameters, trial)
         except _NotRecordedError as new:
             said = f"request {new.request.ordinal} is new: {describe(new.request.op, new.request.payload)}"
             return replace(base, same=False, differs=said, missing=said)
@@ -83,7 +83,7 @@ class Replays:
         except RemitError as error:
             return _ended(base, seed, None, f"{error.code}: {error.message}")
         ended = _ended(base, seed, outcome.output, None)
-        return replace(ended, emitted=tuple((e.name, canonical.plain(e.value)) for e in outcome.emitted))
+        return ended if trial is None else trial.judged(ended, rows)
 
     def _seed(self, turn_id: str) -> dict[str, Any]:
         with connect(self._url) as db:
@@ -96,10 +96,11 @@ class Replays:
         seed: dict[str, Any],
         rows: dict[str, LedgerRow],
         parameters: Mapping[str, Any] | None,
+        trial: Trial | None,
     ) -> ProgramOutcome:
         async def answer(request: Request) -> Reply:
             row = rows.get(str(request.ordinal))
-            if row is None:
+            if row is None or (trial is not None and not trial.takes(request, row)):
                 raise _NotRecordedError(request)
             reply = replayed_reply(row, request)
             if reply is None:
@@ -110,9 +111,10 @@ class Replays:
         if parameters is not None:
             source = replace(source, parameters={**source.parameters, **parameters})
         calls = recorded(rows.values())
-        if parameters is not None:
-            # With other values it may well put out other rows: only what it asks of the world is held to the record.
-            calls = [replace(c, payload_digest=None) if c.op == "note" else c for c in calls]
+        if trial is not None:
+            # What it puts out may well be other than before: only what it asks of the world is held to the record.
+            shown = {int(key) for key, row in rows.items() if key.isdigit() and trial.shows(row)}
+            calls = [replace(c, payload_digest=None, reply=None) if c.ordinal in shown else c for c in calls]
         return await self._host.run(
             source,
             TurnSeed(seed["id"], seed["started_at"], seed["seed"], seed["on_behalf_of"]),

@@ -64,11 +64,8 @@ def walk_through(version: AgentVersion, titles: Callable[[str], str | None]) -> 
     constants = {name: value for name, (_, _, value) in source.constants.items()}
     walk = _Walk(source, Wording(constants, version.parameters, titles))
     steps = tuple(walk.function("run", 0))
-    helpers = tuple(
-        Step(0, f"{name}: {first_line(ast.get_docstring(node))}", f"{file}:{node.lineno}")
-        for name, (file, node) in source.functions.items()
-        if name in walk.used and not walk.acts(name) and ast.get_docstring(node)
-    )
+    walk.follow()
+    helpers = tuple(step for name in source.functions if not walk.acts(name) for step in walk.helper(name))
     values = tuple(
         Step(0, f"{name} is {value!r}", f"{file}:{line}") for name, (file, line, value) in source.constants.items()
     )
@@ -122,6 +119,49 @@ class _Walk:
         before, (self._file, node) = self._file, self._source.functions[name]
         yield from self._block(node.body, depth)
         self._file = before
+
+    def follow(self) -> None:
+        """Count as used what used functions use themselves."""
+        waiting = list(self.used)
+        while waiting:
+            for inner in ast.walk(self._source.functions[waiting.pop()][1]):
+                name = inner.id if isinstance(inner, ast.Name) else ""
+                if name in self._source.functions and name not in self.used:
+                    self.used.add(name)
+                    waiting.append(name)
+
+    def helper(self, name: str) -> Iterator[Step]:
+        """Tell a function that only works something out, if the program uses it: its words, and its rules."""
+        file, node = self._source.functions[name]
+        doc = first_line(ast.get_docstring(node))
+        rules = list(self._rules(node.body, file, 1))
+        if name in self.used and (doc or rules):
+            yield Step(0, f"{name}{f': {doc}' if doc else ''}", f"{file}:{node.lineno}")
+            yield from rules
+
+    def _rules(self, body: list[ast.stmt], file: str, depth: int) -> Iterator[Step]:
+        """The conditions of a helper, with what is done under them."""
+        for node in body:
+            at = f"{file}:{node.lineno}"
+            match node:
+                case ast.If(test=test, body=inner, orelse=orelse):
+                    yield Step(depth, f"If {self._words.of(test)}:", at)
+                    yield from self._under_condition(inner, file, depth + 1)
+                    if len(orelse) == 1 and isinstance(orelse[0], ast.If):
+                        yield from self._rules(orelse, file, depth)
+                    elif orelse:
+                        yield Step(depth, "Otherwise:", f"{file}:{orelse[0].lineno}")
+                        yield from self._under_condition(orelse, file, depth + 1)
+                case ast.For(body=inner) | ast.While(body=inner) | ast.With(body=inner) | ast.Try(body=inner):
+                    yield from self._rules(inner, file, depth)
+
+    def _under_condition(self, body: list[ast.stmt], file: str, depth: int) -> Iterator[Step]:
+        """What stands under a condition: further conditions, and plain statements as they are."""
+        for node in body:
+            if isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try):
+                yield from self._rules([node], file, depth)
+            else:
+                yield Step(depth, self._words.of(node), f"{file}:{node.lineno}")
 
     def _is_step(self, call: ast.Call) -> bool:
         if self._words.session_verb(call) is not None:

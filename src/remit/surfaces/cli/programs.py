@@ -191,4 +191,4 @@ def walkthrough(agent: str, digest: str | None, as_json: bool, folder: Path) -> 
         click.echo()
         common.heading("How it works things out")
     for step in told.helpers:
-        click.echo(f"  {step.at:<18} {common.cell(step.text)}")
+        click.echo(f"  {step.at:<18} {'  ' * step.depth}{common.cell(step.text)}")
