@@ -33,6 +33,8 @@ async def run(session):
             return (await session.call("till.pay", who=who, amount=amount, currency="USD"))["amount"]
         case {"pass_on": [agent, *rest]}:
             return (await session.delegate(agent, {"pass_on": rest}))["output"]
+        case {"peek": _}:
+            return (await session.call("till.peek"))["balance"]
         case {"ask": text}:
             return await session.ask(text, schema={"type": "string"})
         case {"text": text}:
@@ -58,6 +60,9 @@ EXTRA = {
     "directory.yaml": FILES["directory.yaml"].replace(
         "workspaces: [{id: shop, title: Shop}]",
         "workspaces: [{id: shop, title: Shop}, {id: elsewhere, title: Elsewhere}]",
+    ),
+    "actions.yaml": FILES["actions.yaml"].replace(
+        "{title: Look, effect: read}", "{title: Look, effect: read, reads: [private]}"
     ),
     "policies__shop.cedar": FILES["policies/shop.cedar"].replace(
         'principal == Agent::"clerk", action in Action::"write"', 'principal, action in Action::"write"'

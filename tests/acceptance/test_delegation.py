@@ -110,6 +110,15 @@ def test_an_assisted_agent_acts_for_whoever_asked_its_parent(shop: Shop) -> None
     assert "acts only through a person" in said["failed"]
 
 
+def test_what_a_child_has_touched_its_parent_has_touched_and_what_it_begins_with_is_its_parent_s(shop: Shop) -> None:
+    session = start(shop, job({"peek": 1}), job("clean"))
+    output(shop, session)
+    first, second = children(shop, session)
+    with shop.services.sessions.transaction() as db:
+        labels = [sessions.get(db, found).labels for found in (first, session, second)]
+    assert all("private" in found for found in labels)
+
+
 # -- ends ----------------------------------------------------------------------------------------------------------
 
 

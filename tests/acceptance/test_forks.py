@@ -98,8 +98,8 @@ def test_a_session_is_forked_in_every_status(shop: Shop, status: str) -> None:
             until(lambda: shop.session(session)["turns"][0]["status"] == "waiting")
             say(shop, session, {"steps": [{"ask": "another?"}]})
     before = shop.session(session)
-    key = "end" if status == "failed" else "2"
-    made, plan = fork(shop, session, at=f"{before['turns'][0]['id']}:{key}")
+    made, plan = fork(shop, session, at=f"{before['turns'][0]['id']}:2" if status == "running" else None)
+    assert plan.point == f"{before['turns'][0]['id']}:{'end' if status == 'failed' else '2'}"
     assert [e.key for e in plan.history] == ["1"]
     if status == "stopped":
         shop.wait_for(made, "stop")

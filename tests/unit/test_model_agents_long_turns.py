@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.test_model_agents_turn import spec, turn
 
 from remit.runtime.model_agents import messages
 from remit.testing import FakeRoad
-from tests.unit.test_model_agents_turn import spec, turn
 
 
 def test_a_message_is_read_once_however_many_requests_repeat_it(monkeypatch: pytest.MonkeyPatch) -> None:
