@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -22,6 +22,8 @@ from remit.governance.reviews import review
 from remit.runtime.programs import ProgramHost
 from remit.runtime.sessions import Start
 from remit.storage import inbox, outputs, tokens
+from remit.surfaces.cli.common import digest_of
+from remit.surfaces.cli.main import main
 from tests.acceptance.shop import FILES, Shop, open_shop
 
 PROGRAM = '''
@@ -90,6 +92,7 @@ def ranked(
         found = shop.wait(session, "finished", "failed")
         assert found["status"] == "finished", found["turns"]
         shop.services.sessions.message(session, "person:dov", "@talker why is it first?")
+        shop.wait(session, "finished", "failed")
         yield shop, session
     database_factory.drop(database)
 
@@ -263,8 +266,6 @@ def test_of_two_readers_at_once_the_first_counts_and_the_other_is_told(ranked: t
 
 
 def test_the_commands_say_the_same(ranked: tuple[Shop, str], capsys: pytest.CaptureFixture[str]) -> None:
-    from remit.surfaces.cli.main import main
-
     shop, session = ranked
 
     def remit(*arguments: str, code: int = 0) -> str:
@@ -285,19 +286,12 @@ def test_the_commands_say_the_same(ranked: tuple[Shop, str], capsys: pytest.Capt
     assert "Smallest" in remit("agents", "walkthrough", "clerk")
 
 
-def test_parameters_are_tuned_tried_approved_and_recorded(
+@pytest.fixture
+def tune(
     ranked: tuple[Shop, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Last in this file: it puts another version in force."""
-    from remit.surfaces.cli.common import digest_of
-    from remit.surfaces.cli.main import main
-
+) -> Callable[..., Any]:
+    """`tune(person, *arguments)`: the command as that person gives it."""
     shop, _ = ranked
-    file = shop.folder / "agents" / "clerk" / "parameters.yaml"
-    git = ["git", "-C", str(shop.folder)]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "agents"], check=True)
-    subprocess.run([*git, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "first"], check=True)
     with shop.services.sessions.transaction() as db:
         for person in ("bo", "cleo", "dov"):
             tokens.issue(db, f"person:{person}", digest_of(person), "key:test", timedelta(hours=1))
@@ -309,6 +303,18 @@ def test_parameters_are_tuned_tried_approved_and_recorded(
         said = capsys.readouterr()
         assert ended.value.code == code, said
         return said.err if code else json.loads(said.out)
+
+    return tune
+
+
+def test_parameters_are_tuned_tried_approved_and_recorded(ranked: tuple[Shop, str], tune: Callable[..., Any]) -> None:
+    """Last in this file: it puts another version in force."""
+    shop, _ = ranked
+    file = shop.folder / "agents" / "clerk" / "parameters.yaml"
+    git = ["git", "-C", str(shop.folder)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "agents"], check=True)
+    subprocess.run([*git, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "first"], check=True)
 
     assert "may not tune" in tune("dov", "clerk", "smallest=3", "--reason", "r", code=1)
     assert "at most 100" in tune("bo", "clerk", "smallest=300", "--reason", "r", code=1)
