@@ -120,8 +120,10 @@ def test_two_people_write_at_once_and_each_turn_acts_for_its_author(shop: Shop) 
             f"FROM {who.upper()}",
             who,
         )
+    narrowed = say(shop, session, "@hand not assisted elsewhere", "bo")
+    assert ended(shop, session, narrowed)["on_behalf_of"] == "bo"
     shop.services.sessions.answer(shop.item(session, "question"), Decider("ada"), "yes")
-    assert [t["on_behalf_of"] for t in shop.wait(session, "finished")["turns"]] == ["dov", "ada", "bo"]
+    assert [t["on_behalf_of"] for t in shop.wait(session, "finished")["turns"]] == ["dov", "ada", "bo", "bo"]
 
 
 def test_what_b_asks_for_b_does_not_approve_and_a_may(shop: Shop) -> None:
