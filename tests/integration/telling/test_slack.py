@@ -14,7 +14,9 @@ import pytest
 from tests.integration.road.world import World
 from tests.integration.telling.team import DIRECTORY, SETTINGS, SlackOffice, buttons, slack_office, words
 
+from remit.errors import ConfigurationError
 from remit.governance.judgement import Run
+from remit.surfaces.slack.app import Slack
 
 
 @pytest.fixture
@@ -85,6 +87,13 @@ def test_what_slack_did_not_sign_just_now_changes_nothing(office: SlackOffice) -
         said = acts.post(sent, {"Content-Type": "application/json", **headers})
         assert said["status"] == status, how
         assert ("echo" in said["body"]) is (status == 200), how
+
+
+def test_without_a_way_to_know_slack_by_it_does_not_listen(office: SlackOffice) -> None:
+    services, settings = office.slack._talk._services, office.slack._settings
+    for missing in ({"signing_secret": None}, {"mode": "socket", "app_token": None}):
+        with pytest.raises(ConfigurationError, match="needs"):
+            Slack(services, settings.model_copy(update=missing))
 
 
 def test_a_no_takes_a_reason_which_the_agent_is_told(office: SlackOffice) -> None:

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from secrets import token_urlsafe
 from typing import Any
 
 from slack_bolt import App, BoltRequest
@@ -23,6 +24,7 @@ from starlette.routing import Route
 from remit.bootstrap import Services
 from remit.config.secrets import SecretResolver
 from remit.domain.project import SlackSection
+from remit.errors import ConfigurationError
 from remit.surfaces.slack import cards, forms
 from remit.surfaces.slack.api import Api
 from remit.surfaces.slack.channel import SlackChannel
@@ -67,11 +69,19 @@ class Slack:
     """Seconds between two looks whether the connection of socket mode still stands."""
 
     def __init__(self, services: Services, settings: SlackSection) -> None:
-        """Take the secrets. Raises SecretUnavailable where one is missing."""
+        """Take the secrets. Raises ConfigurationError where the mode needs one that is not declared or not there."""
+        if settings.mode == "http" and settings.signing_secret is None:
+            raise ConfigurationError(
+                "[slack] in HTTP mode needs `signing_secret`, by which Slack's requests are told from forged ones"
+            )
+        if settings.mode == "socket" and settings.app_token is None:
+            raise ConfigurationError('[slack] with `mode = "socket"` needs `app_token`')
         secrets = SecretResolver(services.folder)
         token = secrets.fill(settings.bot_token).reveal()
         self._settings = settings
-        self._secret = secrets.fill(settings.signing_secret).reveal() if settings.signing_secret else ""
+        # Nothing is signed in socket mode; no request over HTTP shall ever fit, should one come in.
+        signed = settings.signing_secret if settings.mode == "http" else None
+        self._secret = secrets.fill(signed).reveal() if signed is not None else token_urlsafe()
         self._app_token = secrets.fill(settings.app_token).reveal() if settings.app_token else ""
         api = Api(token, settings.api_url)
         self.channel = SlackChannel(services, settings, api)
@@ -138,7 +148,7 @@ class Slack:
             logger=quiet,
             client=api.client,
             authorize=authorized,
-            signing_secret=self._secret or "socket mode: nothing is signed",
+            signing_secret=self._secret,
             listener_executor=self._working,
             process_before_response=True,
             ignoring_self_events_enabled=False,
