@@ -97,8 +97,8 @@ ITEM = {
     "expires_at": "When it is too late, or null.",
     "escalations": "How often it was passed on already.",
     "detail": "What belongs to the kind: `why`, `reasons`, `question`, `schema`, `current`, `changes` and others.",
-    "decision": "`verdict`, `by`, `reason`, `at`, `via`, `simulated` once somebody answered, of a question `value`, and "
-    "`memory` if it is remembered; or null.",
+    "decision": "`verdict`, `by`, `reason`, `at`, `via`, `simulated` once somebody answered; of a question `value`, "
+    "and `memory` if it is remembered; or null.",
 }
 
 ITEM_CONTEXT = {
