@@ -42,10 +42,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupted)
     for name in [name for name in os.environ if name.startswith("REMIT_") and name != "REMIT_TRACEBACK"]:
         del os.environ[name]  # a fresh database of its own, whatever the environment says
-    code = 0
-    for story in _chosen(options):
-        code = code or _told(options, story)
-    return code
+    try:
+        codes = [_told(options, story) for story in _chosen(options)]
+    except (KeyboardInterrupt, EOFError):
+        print("\nStopped; worker and database are ended.")
+        return 130
+    return next((code for code in codes if code), 0)
 
 
 def _options() -> argparse.Namespace:
@@ -83,9 +85,6 @@ def _told(options: argparse.Namespace, story: str) -> int:
         screen.say(f"{error.message}\n  {error.advice}")
     except (KeyError, RuntimeError) as error:
         screen.say(str(error.args[0]))
-    except (KeyboardInterrupt, EOFError):
-        screen.say("\nStopped; worker and database are ended.")
-        return 130
     else:
         return 0 if right else 1
     finally:

@@ -88,23 +88,27 @@ def _calls(day: Day) -> None:
 
 def _morning(day: Day, chat: Chat) -> dict[str, str]:
     day.screen.heading("Nine o'clock, six times")
-    now = datetime.now(UTC)
-    for listed in day.services.triggers.listing():
-        if listed.name == "priorities" and listed.next_at is not None:
-            day.screen.say(f"  The trigger fires by itself next at {listed.next_at:%a %H:%M} UTC. Now it is asked to.")
+    day.screen.say("  By itself the trigger fires at these times. Now somebody asks for it.")
+    due = day.until(lambda: day.clocks("priorities"), "the schedule has a clock for everybody")
+    zones = {u["user_id"]: u["time_zone"] for u in day.books.read("crm", "SELECT * FROM users")}
+    local = {person: at.astimezone(ZoneInfo(zones[person])) for person, at in due.items()}
+    nine = all((at.hour, at.minute) == (9, 0) and at.weekday() < 5 for at in local.values())
+    day.check(
+        "it is due at nine of everybody's own next working day", ok=nine and set(due) == set(SELLERS), seen=len(due)
+    )
     lists = day.fire("priorities")
     day.check("everybody in sales gets a list of their own", ok=set(lists) == set(SELLERS), seen=len(lists))
     outputs = day.finish(lists.values())
     accounts = day.books.accounts()
-    rows, foreign = [], 0
+    made, foreign = [], 0
     for person, session_id in lists.items():
         listed = outputs[session_id]["priorities"]
-        zone = next(u["time_zone"] for u in day.books.read("crm", "SELECT * FROM users") if u["user_id"] == person)
         first = accounts[listed[0]]["name"] if listed else ""
-        rows.append((person, f"{now.astimezone(ZoneInfo(zone)):%H:%M} {zone}", str(len(listed)), first))
+        when = f"{local[person]:%a %H:%M} {zones[person]} ({due[person].astimezone(UTC):%H:%M} UTC)"
+        made.append((person, when, str(len(listed)), first))
         if person != LEAD:  # who leads everybody sees everybody's
             foreign += len(set(listed) - day.books.owned(person))
-    day.screen.table(("for", "there it is", "rows", "first"), rows)
+    day.screen.table(("for", "due by itself", "rows", "first"), made)
     day.check("nobody is shown an account of somebody else", ok=foreign == 0, seen=f"{foreign} rows")
     for person in lists:
         chat.wait(person, lambda m: "Good morning" in text_of(m), "the list")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from demo_parts.evidence import Findings
@@ -49,6 +50,12 @@ class Day:
         self.started += found
         with self.services.sessions.transaction() as db:
             return {sessions.get(db, one).on_behalf_of or "": one for one in found}
+
+    def clocks(self, trigger: str) -> dict[str, datetime] | None:
+        """When a schedule is due next, by person; None until a worker has set its clocks."""
+        with self.services.sessions.transaction() as db:
+            asked = "select person, next_at from remit.trigger_clocks where trigger = %s"
+            return {row["person"]: row["next_at"] for row in db.execute(asked, (trigger,)).fetchall()} or None
 
     def start(self, agent: str, given: dict[str, Any], person: str, *, on_behalf_of: str | None = None) -> str:
         """A person starts a session."""
