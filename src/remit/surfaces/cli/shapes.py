@@ -6,7 +6,7 @@ opaque. Times are ISO 8601 with zone, money is exact text in USD, null is "there
 
 from __future__ import annotations
 
-from remit.surfaces.cli import flow_shapes
+from remit.surfaces.cli import flow_shapes, shapes_of_programs
 from remit.surfaces.cli.shapes_of_sessions import CHILD, FORK, LINE
 
 SESSION = {
@@ -378,9 +378,13 @@ REFERENCE: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("remit agents show", "", AGENT_CARD),
     ("remit agents diff", "", AGENT_DIFF),
     ("remit agents knowledge", "A list of passages, best first.", PASSAGE),
+    ("remit agents walkthrough", "", shapes_of_programs.WALKTHROUGH),
+    ("remit agents tune", "Without values its parameters by name; else:", shapes_of_programs.TUNED),
+    ("remit new", "With `--list` the starting points; else:", shapes_of_programs.NEW),
     ("remit people", "A list of people.", PERSON),
     ("remit connections", "A list of connections.", CONNECTION),
     ("remit connections pin", "", PINNED),
+    ("remit connections add", "With `--list` the templates; else:", shapes_of_programs.ADDED),
     ("remit budgets", "A list, newest first.", BUDGET),
     ("remit audit records", "A list, in the order in which they were written.", RECORD),
     ("remit audit verify", "", VERIFIED),

@@ -162,11 +162,13 @@ def _settle(
                     raise NotEntitled(f"{who.person} was not asked; ask {', '.join(item.assignees) or 'nobody'}")
                 tunings.decline(db, item, by=who.person, simulated=who.simulated, reason=reason)
         if decline_item is not None:
-            told: dict[str, Any] = {"item": item_id, "done": "declined", "git": ""}
+            about = {"agent": item.detail["agent"], "values": item.detail["values"], "approvers": list(item.assignees)}
+            told: dict[str, Any] = {**about, "tried": [], "done": "declined", "item": item_id, "git": ""}
         else:
             change = tuning.approved(governance, item, who)
             tuning.ready(services.folder, governance, change.agent)
-            told = {**_told(change), "item": item_id, "done": "deployed", "git": _make(services, change, key, item_id)}
+            git = _make(services, change, key, item_id)
+            told = {**_told(change), "tried": [], "done": "deployed", "item": item_id, "git": git}
     if as_json:
         common.print_json(told)
     else:
