@@ -15,6 +15,7 @@ from tests.integration.mail.postroom import DIRECTORY, MailServer, Postroom, bod
 
 from remit.config.secrets import SecretUnavailable
 from remit.domain.project import MailSection
+from remit.errors import ConfigurationError
 from remit.runtime.deliveries import RetryLater, Undeliverable
 from remit.surfaces.mail.post import Post
 
@@ -123,6 +124,13 @@ def test_a_server_that_offers_no_encryption_gets_nothing(server: MailServer) -> 
     with pytest.raises(RetryLater, match="STARTTLS"):
         send(server, security="starttls")
     assert server.raw == []
+
+
+def test_nothing_starts_that_would_send_in_the_clear_to_another_machine() -> None:
+    settings = {"host": "mail.example", "security": "none", "sender": SENDER}
+    with pytest.raises(ConfigurationError, match="would go unencrypted"):
+        Post(MailSection(**settings), lambda _: "")
+    Post(MailSection(**settings, allow_unencrypted=True), lambda _: "")
 
 
 @pytest.mark.parametrize("answer", ["451 try again", "421 too busy", "452 no space"])

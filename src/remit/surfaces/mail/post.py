@@ -8,6 +8,7 @@ from email.message import EmailMessage
 
 import aiosmtplib
 
+from remit.config.mail_checks import is_loopback
 from remit.domain.project import MailSection
 from remit.errors import ConfigurationError
 from remit.runtime.deliveries import RetryLater, Undeliverable
@@ -27,6 +28,12 @@ class Post:
     """Sends mails by one server. The password is asked for at every mail, and kept nowhere."""
 
     def __init__(self, settings: MailSection, secret: Callable[[str], str]) -> None:
+        """Raises ConfigurationError if mails would go unencrypted to another machine and nobody has accepted that."""
+        if settings.security == "none" and not is_loopback(settings.host) and not settings.allow_unencrypted:
+            raise ConfigurationError(
+                f"mails to {settings.host[:80]} would go unencrypted, with the links in them",
+                advice='Use `security = "starttls"` or `"tls"`, or accept it with `allow_unencrypted = true`.',
+            )
         self._settings = settings
         self._secret = secret
 
