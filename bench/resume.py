@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -40,11 +42,11 @@ def resuming(place: Place, sizes: tuple[int, ...] = SIZES) -> list[dict[str, Any
     policy = FILES["policies/shop.cedar"].replace('principal == Agent::"clerk", action in', "principal, action in")
     files = {"agents__long__agent.yaml": _AGENT, "agents__long__program.py": _PROGRAM, "policies__shop.cedar": policy}
     with shop(place, **files) as company:
-        company.worker()
-        return [_resume(company, size) for size in sizes]
+        worker = company.worker()
+        return [_resume(company, size, worker.pid) for size in sizes]
 
 
-def _resume(company: Shop, size: int) -> dict[str, Any]:
+def _resume(company: Shop, size: int, worker: int) -> dict[str, Any]:
     """One session whose history up to its last question is written as a run would have, and then really goes on."""
     session = company.services.sessions.start(Start("long", {"actions": size}, "person:dov"))
     company.wait_for(session, "question")  # its tenth action
@@ -54,12 +56,28 @@ def _resume(company: Shop, size: int) -> dict[str, Any]:
     taken = []
     for _ in range(2):  # the first answer leads to the last question, the second to the end
         item = company.item(session, "question")
-        began = time.perf_counter()
+        began, used = time.perf_counter(), _cpu(worker)
         company.services.sessions.answer(item, Decider("ada"), "yes", "bench")
         while _open(company, session) in {None, item}:
             time.sleep(0.005)
-        taken.append(time.perf_counter() - began)
-    return {"actions": size, "waits": size // _EVERY, "resume_s": round(taken[-1], 3)}
+        taken.append((time.perf_counter() - began, _cpu(worker) - used))
+    seconds, cpu = taken[-1]
+    return {"actions": size, "waits": size // _EVERY, "resume_s": round(seconds, 3), "worker_cpu_s": round(cpu, 2)}
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of processor time that a process and all below it have used, those that have ended among them."""
+    stats = [found / "stat" for found in Path("/proc").iterdir() if found.name.isdigit()]
+    parents, used = {}, {}
+    for stat in stats:
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            parents[int(stat.parent.name)] = int(fields[1])
+            used[int(stat.parent.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    below = {pid}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sum(used.get(found, 0.0) for found in below)
 
 
 def _open(company: Shop, session: str) -> str | None:
