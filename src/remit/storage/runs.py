@@ -199,6 +199,13 @@ where id = %(turn)s and status not in ('cancelled')
 """
 
 
+_ENDED_AS = {
+    TurnStatus.WAITING: Tag.TURN_WAITING,
+    TurnStatus.FINISHED: Tag.TURN_FINISHED,
+    TurnStatus.FAILED: Tag.TURN_FAILED,
+}
+
+
 def end_run(
     db: Db,
     owned: OwnedRun,
@@ -226,7 +233,6 @@ def end_run(
     if status is TurnStatus.FINISHED:
         digest = put_payload(db, payload_id(owned.turn_id, "o"), owned.session_id, "output", output)
         add_words(db, owned.session_id, output)
-    settled = status is not TurnStatus.WAITING
     db.execute(
         _END,
         {
@@ -236,18 +242,14 @@ def end_run(
             "resume_at": resume_at,
             "error": safe_text(error, 4_000) if error else None,
             "output": payload_id(owned.turn_id, "o"),
-            "settled": settled,
+            "settled": status is not TurnStatus.WAITING,
             "turn": owned.turn_id,
         },
     )
     _settle_session(db, owned.session_id, SessionStatus(session["status"]), error or waiting_for)
-    if settled:
+    if status is not TurnStatus.WAITING:
         watch_doubts(db, owned.session_id)
-    tag = {
-        TurnStatus.WAITING: Tag.TURN_WAITING,
-        TurnStatus.FINISHED: Tag.TURN_FINISHED,
-        TurnStatus.FAILED: Tag.TURN_FAILED,
-    }.get(status)
+    tag = _ENDED_AS.get(status)
     if tag is not None:
         record(
             db,
