@@ -115,7 +115,7 @@ class Nursery:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        self._process.wait(10)
+        self._process.wait(60)  # it may still be importing
 
 
 def _state(pid: int) -> str:
