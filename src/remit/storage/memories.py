@@ -153,7 +153,8 @@ def known_answer(db: Db, action_id: str) -> Known | None:
 
 def say_whence(db: Db, action_id: str, known: Known) -> datetime:
     """Keep beside an answered question that a memory answered it. Returns when it was settled."""
-    override = {"verdict": "remembered", "memory": known.id, "by": known.by.removeprefix("person:"), "item": known.item_id}
+    by = known.by.removeprefix("person:")
+    override = {"verdict": "remembered", "memory": known.id, "by": by, "item": known.item_id}
     row = db.execute(
         "update remit.actions set override = %s where id = %s returning settled_at", (Jsonb(override), action_id)
     ).fetchone()
