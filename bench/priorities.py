@@ -1,8 +1,8 @@
 """The daily lists of 200 people: examples/acme as it is, its real servers, one worker, and everything governed.
 
 From the moment in which the schedule fires for all of them until the last has their list: reads in bulk, ranking, the
-rows with their reasons, the list kept as an output, the message written down. `total` is the whole company's 300
-accounts, shared out; `each` gives everybody 300 of their own, 60,000 in all.
+rows with their reasons, the list kept as an output, the message written down (a worker alone sends none). `total` is
+the whole company's 300 accounts, shared out; `each` gives everybody 300 of their own, 60,000 in all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from remit.surfaces.cli.project import deploy_if_changed
 ACME = Path(__file__).resolve().parents[1] / "examples" / "acme"
 PEOPLE, ACCOUNTS = 200, 300
 LONGEST = 300.0
-_SLACK = '\n[slack]\nteam = "T0BENCH"\nbot_token = "env:BENCH_TOKEN"\n'
 _TABLES = {
     "crm": (("accounts", "account_id"), ("deals", "account_id"), ("activities", "account_id")),
     "helpdesk": (("account_tickets", "account_id"),),
@@ -69,16 +68,13 @@ def _hire(folder: Path) -> None:
     file = folder / "directory.yaml"
     sellers = "".join(
         f"  - {{id: seller{n:03}, name: Seller {n}, email: seller{n:03}@acme.example, manager: ingrid.solberg,"
-        f" roles: [sales-floor], workspaces: [sales]}}\n"
+        f" slack: TACME0001/U9{n:03}, roles: [sales-floor], workspaces: [sales]}}\n"
         for n in range(1, PEOPLE + 1)
     )
     roles = "roles:\n  - {id: sales-floor, title: Looks after accounts}\n"
     file.write_text(file.read_text().replace("roles:\n", roles, 1).rstrip() + "\n" + sellers)
     triggers = folder / "triggers.yaml"
     triggers.write_text(triggers.read_text().replace('["role:sales"]', '["role:sales-floor"]'))
-    settings = folder / "remit.toml"
-    if "\n[slack]" not in settings.read_text():
-        settings.write_text(settings.read_text() + _SLACK)
     for limit in ("agents/daily-priorities/agent.yaml", "workflows.yaml"):
         text = (folder / limit).read_text()
         (folder / limit).write_text(
