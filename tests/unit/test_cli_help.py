@@ -9,7 +9,19 @@ import pytest
 
 from remit.surfaces.cli.main import COMMANDS, cli
 
-WRITES = {"init", "deploy", "up", "worker", "session message", "session pause", "session resume", "session cancel"}
+WRITES = {
+    "init",
+    "deploy",
+    "up",
+    "server",
+    "worker",
+    "session message",
+    "session pause",
+    "session resume",
+    "session cancel",
+    "triggers pause",
+    "triggers resume",
+}
 PLAIN = {"agents diff", "agents suspend", "agents resume", "policy schema", "audit export"}
 
 

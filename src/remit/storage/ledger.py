@@ -136,7 +136,7 @@ left join remit.inbox_items i on i.id = a.item_id
 """
 _TURN = f"{_ROWS} where a.turn_id = %s order by a.created_at, a.id"
 _INHERITED = f"""{_ROWS}
-where a.id in (select unnest(inherits) from remit.turns where id = %s) order by a.created_at, a.id"""
+where a.id in (select unnest(inherits) from remit.turns where id = %s) order by a.created_at, a.id"""  # noqa: S608 - constants
 
 
 def _salts(count: int) -> list[bytes]:

@@ -14,9 +14,7 @@ async def run(session: Any) -> dict[str, Any]:
     asked = session.input
     place = {"repository": asked["repository"], "commit": asked["commit"]}
     checks = (await session.call("github.list_checks", **place))["checks"]
-    issues = await session.call(
-        "github.list_issues", repository=asked["repository"], state="open", labels=BLOCKER
-    )
+    issues = await session.call("github.list_issues", repository=asked["repository"], state="open", labels=BLOCKER)
     required = [name.strip() for name in session.parameters.required_checks.split(",") if name.strip()]
     rules = [*rules_of_checks(checks, required), rule_of_issues(issues["issues"])]
     await session.explain_all("rules", [(rule, [rule["why"]]) for rule in rules])
