@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+# Tests wait more than they compute, so that two cores have time for three.
+TESTERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types bench docs format clean mutate
@@ -26,7 +28,7 @@ test: setup ## Run all checks and tests
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n $(TESTERS) --dist loadgroup
 
 format: setup ## Format the code
 	$(BIN)/ruff format .

@@ -396,7 +396,7 @@ def test_hundreds_of_sessions_wait_as_rows(shop: Shop) -> None:
     time.sleep(0.5)
     now = footprint(worker.pid)
     assert now[0] - memory < 30_000, "kB"
-    assert now[1] <= threads + 2
+    assert now[1] <= threads + 8, "pools fill up to what they may have; sessions have none"
     assert now[2] <= children
     with shop.services.sessions.transaction() as db:
         row = db.execute("select count(*) as n from dbos.workflow_status where status in ('PENDING', 'ENQUEUED')")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from demo_parts import evidence
@@ -56,6 +57,7 @@ def play(stage: Stage) -> bool:
                 _call_log(day, chat)
                 _trouble(day, chat)
                 _idea(day, chat)
+                _all_told(day, chat)
             stage.watch.phase("work")
             workers.end()
             return _conclude(stage, services, day)
@@ -272,6 +274,23 @@ def _why(day: Day, session_id: str, first: str) -> None:
             day.screen.say(f"  {reason.code:<18} {reason.text}")
     ok = len(found) == 1 and found[0].rank == 1 and bool(found[0].reasons)
     day.check("the recorded row says why, and by which rules", ok=ok, seen=f"{first}, rank 1")
+
+
+def _all_told(day: Day, chat: Chat) -> None:
+    """Wait until every list is in Slack: it is sent after the session that wrote it has ended."""
+    written = sum(a["action"] == "remit.tell" and "Good morning" in a["args"]["text"] for a in _actions(day))
+
+    def there() -> int | None:
+        shown = sum("Good morning" in text_of(m) for person in SELLERS for m in chat.messages(person))
+        return shown if shown >= written else None
+
+    day.check(
+        "every list that was written is in Slack, once", ok=day.until(there, "all are told") == written, seen=written
+    )
+
+
+def _actions(day: Day) -> list[dict[str, Any]]:
+    return [a for session_id in day.started for a in day.actions(session_id)]
 
 
 def _conclude(stage: Stage, services: Services, day: Day) -> bool:

@@ -45,7 +45,7 @@ def test_inbox(worked, handle):
     found = acme("inbox", "--json").json
     assert keys(found) == keys(waiting["items"]) == set(shapes.ITEM)
     shown = acme("inbox", waiting["items"][0]["id"], "--json").json
-    assert keys(shown) == set(shapes.ITEM) | set(shapes.ITEM_CONTEXT)
+    assert keys(shown) == set(shapes.ITEM) | set(shapes.ITEM_CONTEXT) | {"told"}
     decided = acme("decide", found[0]["id"], "deny", "--reason", "no", "--as", found[0]["assignees"][0], "--json").json
     assert keys(decided) == set(shapes.ITEM)
     assert keys(decided["decision"]) == {"verdict", "by", "reason", "at", "simulated", "via"}

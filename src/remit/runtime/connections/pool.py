@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -117,6 +118,17 @@ class Connections:
         finally:
             attempt.given_up = True
             link.busy -= 1
+
+    async def get_ready(self, connection: str, person: str | None = None) -> None:
+        """Wait for a server that is being started for the first time, as long as starting may take.
+
+        Done before a call is let through, so that its clearance does not run out meanwhile. What keeps the server from
+        starting is said by the call.
+        """
+        with contextlib.suppress(NotSentError):
+            link = self._link(connection, person)
+            if link.live is None:
+                await link.ready(time.monotonic() + GREETING_SECONDS + 5.0)
 
     async def definitions(self, connection: str, *, person: str | None = None) -> dict[str, ToolDefinition]:
         """What the server offers now, by tool, each with its digest. Raises NotFound or ToolFailed."""
