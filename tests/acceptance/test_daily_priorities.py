@@ -62,7 +62,7 @@ def test_the_story_comes_out_right_and_every_check_was_made(story: Story) -> Non
     summary = json.loads((story.place / "summary.json").read_text())
     assert summary["ok"]
     assert [check["what"] for check in summary["checks"] if not check["ok"]] == []
-    assert len(summary["checks"]) == 24
+    assert len(summary["checks"]) == 25
     assert not (story.folder / ".remit/demo/audit.jsonl").exists(), "that is the refund desk's"
 
 

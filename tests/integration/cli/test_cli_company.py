@@ -104,7 +104,7 @@ def test_model_request_is_explained_and_what_no_policy_judges(acme):
         found["recorded"]["policies"][0]["id"].split(),
     )
 
-    start = ("start", "refund-desk", "--input", '{"ticket_id": "CS-19450"}', "--wait", "--json")
+    start = ("start", "refund-desk", "--input", '{"ticket_id": "CS-19449"}', "--wait", "--json")
     (asked,) = [a for a in acme(*start).json["actions"] if a["mode"] == "ask"]
     found = acme("policy", "explain", asked["id"], "--json").json
     assert (found["recorded"]["status"], found["now"]) == ("waiting", None)

@@ -56,7 +56,7 @@ def test_an_answer_is_remembered_used_corrected_and_erased(acme, handle):
 
 
 def test_an_idea_is_followed_to_its_end(acme, handle):
-    session = handle("CS-19402")["id"]
+    session = handle("CS-19432")["id"]
     said = acme("session", "message", session, "I want to see refunds by month").out
     (idea,) = acme("ideas", "--session", session, "--json").json
     assert set(idea) == set(flow_shapes.IDEA)

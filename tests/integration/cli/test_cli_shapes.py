@@ -46,7 +46,8 @@ def test_inbox(worked, handle):
     assert keys(found) == keys(waiting["items"]) == set(shapes.ITEM)
     shown = acme("inbox", waiting["items"][0]["id"], "--json").json
     assert keys(shown) == set(shapes.ITEM) | set(shapes.ITEM_CONTEXT) | {"told"}
-    decided = acme("decide", found[0]["id"], "deny", "--reason", "no", "--as", found[0]["assignees"][0], "--json").json
+    item = waiting["items"][0]
+    decided = acme("decide", item["id"], "deny", "--reason", "no", "--as", item["assignees"][0], "--json").json
     assert keys(decided) == set(shapes.ITEM)
     assert keys(decided["decision"]) == {"verdict", "by", "reason", "at", "simulated", "via"}
 
