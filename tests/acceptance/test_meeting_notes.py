@@ -66,6 +66,7 @@ def test_each_meeting_stands_once_under_the_right_account(story: Played) -> None
         ("ev-1009", "acc_1002"),
         ("ev-1010", "acc_1001"),
         ("ev-1101", "acc_1005"),
+        ("ev-1102", "acc_1003"),
     ]
     assert "- please send the price list for shelving" in meetings[1]["text"]
 

@@ -17,7 +17,7 @@ from remit.surfaces.cli.project import deploy_if_changed
 AGENT = "meeting-notes"
 MONDAY = {"after": "2026-11-16T00:00:00Z", "before": "2026-11-17T00:00:00Z"}
 TUESDAY = {"after": "2026-11-17T00:00:00Z", "before": "2026-11-18T00:00:00Z"}
-NORDWIND, KESSLER, HALLSTROM, HERON = "acc_1001", "acc_1002", "acc_1004", "acc_1005"
+NORDWIND, KESSLER, KESSLER_OPTICS, HALLSTROM, HERON = (f"acc_{n}" for n in range(1001, 1006))
 WANTED = {
     "ev-1001": NORDWIND,  # by its domain; it stands in two calendars and is noted once
     "ev-1003": KESSLER,  # two companies of that name: somebody is asked
@@ -25,6 +25,7 @@ WANTED = {
     "ev-1009": KESSLER,  # as was answered the day before
     "ev-1010": NORDWIND,  # whatever its invitation told the agent to do
     "ev-1101": HERON,
+    "ev-1102": KESSLER_OPTICS,  # as the model reads it in a mail
 }
 """Meeting to the account under which the CRM has to hold its notes in the end."""
 
@@ -45,6 +46,7 @@ def play(stage: Stage) -> bool:
                 _monday(day, chat)
                 _tuesday(day, chat)
                 _colleague(day)
+                _with_a_model(day)
                 _stranger(day)
             stage.watch.phase("work")
             workers.end()
@@ -97,6 +99,15 @@ def _colleague(day: Day) -> None:
     output = day.finish([session_id])[session_id]
     ok = (output["noted"], output["skipped"]) == (1, 1)
     day.check("his own is noted; the one that has its notes is left alone", ok=ok, seen=output)
+
+
+def _with_a_model(day: Day) -> None:
+    day.screen.heading("With a language model: its judgement, before anybody is asked")
+    session_id = _start(day, "jack.doyle", "jack.doyle", TUESDAY | {"model": "script:meetings"})
+    output = day.finish([session_id])[session_id]
+    day.check("it reads in a mail which of the two it was, and nobody is asked", ok=output["noted"] == 1, seen=output)
+    made = [a["status"] for a in day.actions(session_id) if a["action"] == "model.request"]
+    day.check("its request went along the same road", ok=made == ["succeeded"], seen=made)
 
 
 def _stranger(day: Day) -> None:

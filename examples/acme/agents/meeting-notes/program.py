@@ -47,7 +47,7 @@ async def already(session, event):
 
 async def note(session, event, mails, accounts):
     """Draft the notes and bring them into the CRM. Returns why that was not done, or nothing."""
-    account = await account_of(session, event, accounts)
+    account = await account_of(session, event, mails, accounts)
     if account is None:
         return "it belongs to no account"
     deal = await deal_of(session, event, account["account_id"])
