@@ -28,7 +28,7 @@ test: setup ## Run all checks and tests
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n $(TESTERS) --dist loadgroup
+	$(BIN)/pytest -n $(TESTERS)
 
 format: setup ## Format the code
 	$(BIN)/ruff format .

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -16,6 +19,32 @@ from psycopg import sql
 
 from remit.storage.embedded import EmbeddedServer, Role, processes, start
 from remit.storage.embedded.locks import exclusive
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+COMPANY = "the company at work"
+"""Tests of the command line that share one running example company: seven servers, a database, a worker."""
+
+
+@cache
+def kept_together(file: str) -> str | None:
+    """Name of the group of tests that one process runs, so that what they share is made once; None: each for itself."""
+    text = (Path(__file__).parents[1] / file).read_text("utf-8")
+    if "/cli/" in file and re.search(r"\b(acme|acme_folder|handle)\b[,)]", text):
+        return COMPANY
+    return file if 'scope="module"' in text else None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Tests that share something costly go to one process, the others one by one to whichever is free."""
+    from xdist.scheduler import LoadScopeScheduling  # only there is it sure that the plugin is installed
+
+    class KeptTogether(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return kept_together(nodeid.partition("::")[0]) or nodeid
+
+    return KeptTogether(config, log)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ ACME = Path(__file__).resolve().parents[2] / "examples" / "acme"
 SELLERS = {"ingrid.solberg", "nora.quist", "mateus.alves", "priya.raman", "jack.doyle", "hana.sato"}
 
 # Half a minute where nothing else runs; all of it looks at one run.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("daily priorities")]
+pytestmark = pytest.mark.timeout(600)
 
 
 class Story:

@@ -15,7 +15,7 @@ import pytest
 
 ACME = Path(__file__).resolve().parents[2] / "examples" / "acme"
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("meeting notes")]
+pytestmark = pytest.mark.timeout(400)
 
 
 class Played:

@@ -16,7 +16,7 @@ ACME = Path(__file__).resolve().parents[2] / "examples" / "acme"
 EXPECTED = json.loads((ACME / "expected.json").read_text())
 REASON = "needs_human_approval_over_100"
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("refund desk")]  # a minute where nothing else runs
+pytestmark = pytest.mark.timeout(600)  # a minute where nothing else runs
 
 
 class Run:

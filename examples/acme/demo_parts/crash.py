@@ -17,7 +17,7 @@ from remit.storage import actions
 _MANY = 20  # tickets; with fewer the first refund is the one
 _AFTER = 5  # refunds that come before it
 _SILENCE = 0.3  # seconds without an answer, so that it is not just slow
-_GIVE_UP = 30.0
+_IDLE = 5.0  # seconds without any work: everything waits for somebody, and for that
 
 
 class Crash:
@@ -32,26 +32,30 @@ class Crash:
         self._workers = workers
         self._screen = screen
         self._data = services.folder / ".remit" / "connections" / "payments"
-        self._after = _AFTER if len(desk.cases) >= _MANY else 0
-        self._asked: float | None = None
+        self._idle_since: float | None = None
+        self._arm(_AFTER if len(desk.cases) >= _MANY else 0)
         self._seen: dict[str, float] = {}
 
     def step(self) -> None:
         """Do what is due."""
         if self.done:
             return
-        refunded = [c for c in self._desk.done if c.refunds()]
-        idle = all(c.status != "running" for c in self._desk.cases)  # everything waits for somebody, or for that
-        if self._asked is None and (len(refunded) >= self._after or idle):
-            self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
-            rule = {"tool": "refund", "fault": "hang_after_work", "times": 1}
-            (self._data / "faults.json").write_text(json.dumps({"rules": [rule]}), "utf-8")
-            self._asked = time.monotonic()
-        if self._asked is None:
-            return
-        ended = all(c.ended for c in self._desk.cases)  # while somebody is asked, there may be a refund yet
-        if self._paid_in_silence() or ended or time.monotonic() - self._asked > _GIVE_UP:
+        if self._paid_in_silence() or all(c.ended for c in self._desk.cases) or self._idle():
             self._kill()
+
+    def _arm(self, after: int) -> None:
+        """One refund, after so many others, will be paid and never answered."""
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rule = {"tool": "refund", "fault": "hang_after_work", "times": 1, "after": after}
+        (self._data / "faults.json").write_text(json.dumps({"rules": [rule]}), "utf-8")
+
+    def _idle(self) -> bool:
+        """True if for a while nothing has been at work."""
+        if any(c.status == "running" for c in self._desk.cases) or not any(c.session for c in self._desk.cases):
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or time.monotonic()
+        return time.monotonic() - self._idle_since > _IDLE
 
     def _paid_in_silence(self) -> bool:
         """True if the books hold a refund that the ledger still has as sent and unanswered."""

@@ -55,6 +55,8 @@ class Rule(BaseModel):
     fault: Fault
     times: int | None = Field(default=None, ge=0)
     """For the next so many calls; None: for all."""
+    after: int = Field(default=0, ge=0)
+    """So many calls go well before."""
     probability: float = Field(default=1.0, ge=0, le=1)
     """Drawn anew for every call from `seed`, the rule and the number of the call, so that runs can be repeated."""
     seconds: float = Field(default=1.0, ge=0)
@@ -109,7 +111,7 @@ class FaultBox:
         with closing(sqlite3.connect(self.database, timeout=30, isolation_level=None)) as db:
             db.execute("BEGIN IMMEDIATE")
             seen, used = db.execute("SELECT seen, used FROM faults WHERE rule = ?", (key,)).fetchone() or (0, 0)
-            left = rule.times is None or used < rule.times
+            left = seen >= rule.after and (rule.times is None or used < rule.times)
             struck = left and random.Random(f"{seed}:{key.rpartition(':')[2]}:{seen}").random() < rule.probability
             db.execute("REPLACE INTO faults(rule, seen, used) VALUES (?, ?, ?)", (key, seen + 1, used + struck))
             db.execute("COMMIT")

@@ -235,8 +235,7 @@ class Till:
     """Called with tool and arguments before anything is done; an answer is given instead of doing it."""
     after: Callable[[str, dict[str, Any]], Awaitable[ToolAnswer | None]] | None = None
 
-    async def get_ready(self, connection: str, person: str | None = None) -> None:
-        """It always is."""
+    async def get_ready(self, *_: Any) -> None: ...
 
     async def call(self, connection: str, tool: str, arguments: dict[str, Any], **_: Any) -> ToolAnswer:
         """What `Connections.call` does."""

@@ -20,8 +20,8 @@ from remit.runtime.connections.wire import LostError, NotSentError, RefusedError
 
 _log = logging.getLogger(__name__)
 
-GREETING_SECONDS = 15.0
-"""Longest wait for a server to start and to list its tools."""
+GREETING_SECONDS = 30.0
+"""Longest wait for a server to start and to list its tools: many may be starting at once on a small machine."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _PATIENCE = 1.0  # a pause up to this long is waited out by a call, a longer one refuses it at once
 _LIST_AGE = 300.0  # a server may change its tools without saying so
