@@ -17,7 +17,7 @@ LONGER: dict[str, int] = {
     "tests/acceptance/test_sessions.py": 440,
     "tests/integration/road/test_approvals.py": 426,
     "tests/integration/road/test_recovery.py": 431,
-    "tests/integration/road/world.py": 487,
+    "tests/integration/road/world.py": 486,
     "tests/integration/test_embedded.py": 590,
     "tests/mutations.py": 452,
     "tests/unit/policy/test_policy_judge.py": 465,

@@ -242,10 +242,8 @@ class Till:
         self.sent.append((tool, arguments))
         if self.before is not None and (said := await self.before(tool, arguments)) is not None:
             return said
-        result = self._do(tool, arguments)
-        if self.after is not None and (said := await self.after(tool, arguments)) is not None:
-            return said
-        return ToolAnswer("succeeded", result=canonical.normalise(result))
+        done = ToolAnswer("succeeded", result=canonical.normalise(self._do(tool, arguments)))
+        return (self.after and await self.after(tool, arguments)) or done
 
     def _do(self, tool: str, arguments: dict[str, Any]) -> Any:
         if tool == "find":
