@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import decision, living, report, resume, throughput, triggers
+from bench import decision, living, priorities, report, resume, throughput, triggers
 from bench.places import place
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -53,6 +53,7 @@ def main() -> None:
             ("failover", living.failover),
             ("resume", resume.resuming),
             ("triggers", triggers.measure),
+            ("priorities", lambda _: priorities.measure()),
         ]:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             value = measure(here)

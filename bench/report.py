@@ -15,7 +15,10 @@ def render(found: dict[str, Any]) -> str:
     """The page for one run's results."""
     machine = found["machine"]
     rows = [*_throughput(found), *_decisions(found["decision_p50_ms"]), *_living(found)]
-    rows.extend(_triggers(found["triggers"]) if "triggers" in found else [])
+    rows.extend(_triggers(found["triggers"]))
+    rows.extend(_resuming(found["resume"]))
+    people = found["priorities"]
+    rows.append((f"the morning lists of {people['people']} people over 300 accounts", f"{people['seconds']} s", "10 s"))
     rows.append(("`remit --help`, the whole process", f"{found['help_s']} s", "0.3 s"))
     return _PAGE.format(
         at=machine["at"],
@@ -111,6 +114,18 @@ def _triggers(found: dict[str, Any]) -> list[Row]:
     ]
 
 
+def _resuming(found: list[dict[str, Any]]) -> list[Row]:
+    aims = {2_000: "0.5 s"}
+    return [
+        (
+            f"a session with {one['actions']:,} actions and {one['waits']} waits goes on, from its answer to its end",
+            f"{one['resume_s']} s",
+            aims.get(one["actions"], "no square in it"),
+        )
+        for one in found
+    ]
+
+
 _PAGE = """# Benchmarks
 
 Written by `make bench` from its own results (`bench/results/latest.json`). Every comparison is a ratio within one
@@ -139,6 +154,9 @@ something else meanwhile changes the figures, and to a lesser degree the ratios.
 - **Triggers** (`bench/triggers.py`): schedules of the tests' shop, made due by one statement; signed webhooks, each on
   a connection of its own, to a server process beside the worker. Sender, server, worker and database share the
   machine.
+- **Resuming** (`bench/resume.py`): one program with so many recorded actions, run again from its top after the last
+  answer. Twice the actions take at most about twice the time.
+- **Morning lists** (`bench/priorities.py`): the example's agent, its servers and one worker, fired for everybody.
 - **Stops and failover**: real workers and real programs; leases of 4 s in the failover figures.
 
 ## Where the time goes
