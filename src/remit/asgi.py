@@ -18,13 +18,15 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from remit.errors import ConfigurationError, DatabaseUnavailable
 from remit.runtime.deliveries import Channel, Dispatcher
 from remit.storage import sessions
 from remit.storage.database import keeping_connections
 from remit.surfaces import mail, slack, webhooks
+from remit.surfaces.http.live import Live
+from remit.surfaces.web.app import application
 
 if TYPE_CHECKING:
     from remit.bootstrap import Chore, Services
@@ -59,6 +61,9 @@ def surfaces(services: Services) -> Surfaces:
         found.chores += chat.chores()
     if found.channels:
         found.chores.append(Dispatcher(services.sessions, services.deployments, found.channels).run)
+    live = Live(services)
+    found.chores.append(live.run)
+    found.routes.append(Mount("/", application(services, live)))  # last: it has an answer for every path
     return found
 
 

@@ -53,6 +53,11 @@ class Tag(StrEnum):
     BUNDLE_REFUSED = "runtime:bundle:refused"
     AGENT_SUSPENDED = "person:agent:suspended"
     AGENT_RESUMED = "person:agent:resumed"
+    LOGIN_OFFERED = "person:login:offered"
+    LOGIN_BEGUN = "person:login:begun"
+    LOGIN_ENDED = "person:login:ended"
+    LOGIN_REFUSED = "person:login:refused"
+    COMMENT_WRITTEN = "person:comment:written"
     TOKEN_ISSUED = "person:token:issued"  # noqa: S105 - a tag, not a secret
     TOKEN_REVOKED = "person:token:revoked"  # noqa: S105 - a tag, not a secret
     PAYLOAD_ERASED = "person:payload:erased"
@@ -133,6 +138,11 @@ MEANINGS: dict[Tag, str] = {
     Tag.BUNDLE_REFUSED: "A bundle was refused: its signature or a digest does not hold.",
     Tag.AGENT_SUSPENDED: "A person suspended an agent.",
     Tag.AGENT_RESUMED: "A person lifted an agent's suspension.",
+    Tag.LOGIN_OFFERED: "A one-time link that logs somebody into the cockpit was made.",
+    Tag.LOGIN_BEGUN: "A person logged into the cockpit; says how, and whether the person was only named.",
+    Tag.LOGIN_ENDED: "A login ended: its person left, or somebody ended it.",
+    Tag.LOGIN_REFUSED: "Somebody was not let in, or asked for something that is not open to them; says why.",
+    Tag.COMMENT_WRITTEN: "A person wrote a comment on a session or an inbox item; holds its digest.",
     Tag.TOKEN_ISSUED: "A token was issued to a person or an agent.",
     Tag.TOKEN_REVOKED: "A token was revoked.",
     Tag.PAYLOAD_ERASED: "Contents were erased; names their digests, which stay.",

@@ -34,7 +34,7 @@ def listing(
            order by id limit %(limit)s""",
         {"status": status, "person": person, "session": session_id, "kind": kind, "limit": limit},
     ).fetchall()
-    return [_item(row) for row in rows]
+    return [as_item(row) for row in rows]
 
 
 def get(db: Db, item_id: str, *, lock: bool = False) -> InboxItem:
@@ -51,7 +51,7 @@ def get(db: Db, item_id: str, *, lock: bool = False) -> InboxItem:
     ).fetchone()
     if row is None:
         raise NotFound(f"there is no inbox item {item_id}", advice="`remit inbox` lists the open ones.")
-    return _item(row)
+    return as_item(row)
 
 
 def close(db: Db, item_id: str, status: ItemStatus, decision: dict[str, Any]) -> None:
@@ -141,7 +141,7 @@ def due(db: Db) -> list[InboxItem]:
            where i.status = 'open' and least(i.escalate_at, i.expires_at) <= clock_timestamp()
            order by i.id limit 100 for no key update of s, i skip locked"""
     ).fetchall()
-    return [_item(row) for row in rows]
+    return [as_item(row) for row in rows]
 
 
 def abandoned(db: Db, active: list[str]) -> list[InboxItem]:
@@ -152,7 +152,7 @@ def abandoned(db: Db, active: list[str]) -> list[InboxItem]:
            order by i.id limit 100 for no key update of s, i skip locked""",
         (active,),
     ).fetchall()
-    return [_item(row) for row in rows]
+    return [as_item(row) for row in rows]
 
 
 def escalate(
@@ -209,7 +209,8 @@ def _approval(row: dict[str, Any]) -> Approval:
     )
 
 
-def _item(row: dict[str, Any]) -> InboxItem:
+def as_item(row: dict[str, Any]) -> InboxItem:
+    """An item from its row."""
     return InboxItem(
         id=row["id"],
         kind=ItemKind(row["kind"]),

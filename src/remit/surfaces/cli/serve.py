@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import importlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from remit.surfaces.cli import common
 
 def commands() -> dict[str, click.Command]:
     """The commands of this module."""
-    return {"up": up, "server": server, "worker": worker}
+    return {"up": up, "server": server, "worker": worker, "login": login}
 
 
 _ready = click.option(
@@ -52,6 +54,8 @@ def up(folder: Path, host: str, port: int | None, ready_file: Path | None) -> No
                 click.echo(said)
         listening = _server(services, host, port)
         click.echo(f"Listening on {listening.url}")
+        if services.local and sys.stdout.isatty():
+            click.echo(f"Open {login_link(services, listening.url, None)} (works once, for a quarter of an hour)")
         greeting = f"Remit works for {services.declared.project.name}. Ctrl-C ends it."
         _serve(services, ready_file, greeting, (listening,))
 
@@ -83,6 +87,22 @@ def worker(folder: Path, ready_file: Path | None) -> None:
     _logging()
     with common.services(folder) as services:
         _serve(services, ready_file, f"A worker for {services.declared.project.name}. Ctrl-C ends it.")
+
+
+@click.command("login")
+@click.option("--person", metavar="PERSON", help="For whom; without it, in development, whoever opens it says who.")
+@click.option("--url", help="Where the server is reached; default: `[server] url` of remit.toml.")
+@common.project_option
+def login(person: str | None, url: str | None, folder: Path) -> None:
+    """Make a link that logs somebody into the cockpit, once, within a quarter of an hour."""
+    with common.services(folder) as services:
+        common.must_be_local(services)
+        click.echo(login_link(services, url or services.declared.server.url, person))
+
+
+def login_link(services: Any, url: str, person: str | None) -> str:
+    """A one-time link into the cockpit that is reached at an address."""
+    return f"{url.rstrip('/')}/login/{services.logins.offer(person, f'local:{getpass.getuser()}')}"
 
 
 def _server(services: Any, host: str, port: int | None) -> Any:

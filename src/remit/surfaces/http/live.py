@@ -1,0 +1,143 @@
+"""Open pages stay fresh: one look at the record for all of them, and to each a word about what concerns it.
+
+A page is told that something has changed and fetches it anew with its own rights; what has changed is never sent. The
+position in the record is in the page's address of the stream, so that nothing is missed between drawing a page and
+listening, or while the server was away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from remit.bootstrap import Services
+from remit.domain.access import Permission, Viewer
+from remit.errors import RemitError
+from remit.storage import cockpit, stream
+
+log = logging.getLogger(__name__)
+
+_PAUSE = 0.4  # seconds between two looks
+_ALIVE = 20.0  # seconds after which a silent stream says that it is there
+_INBOX = ("approval", "item", "question", "idea", "action:waiting", "comment")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that has happened, as far as a page may know of it."""
+
+    position: str
+    topics: frozenset[str]
+    workspace: str | None
+    """The session's; None: it concerns no session, and is told to everybody."""
+    people: frozenset[str] = frozenset()
+    """Who is asked for something in the session, and is told of that whatever else they see."""
+
+
+@dataclass(eq=False)
+class _Listener:
+    viewer: Viewer
+    waiting: asyncio.Queue[Change] = field(default_factory=lambda: asyncio.Queue(1_000))
+
+
+class Live:
+    """Looks at the record while somebody listens, and tells."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._listeners: set[_Listener] = set()
+        self._awaited = asyncio.Event()
+        self._looking = asyncio.Event()
+        """Set while the loop has a position: what comes behind it reaches every listener."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Look, until told to stop. Where nobody listens, nothing is asked."""
+        position = ""
+        while not stopping.is_set():
+            if not self._listeners:
+                position = ""
+                self._awaited.clear()
+                self._looking.clear()
+                await _either(self._awaited, stopping)
+                continue
+            try:
+                position = position or await asyncio.to_thread(self._now)
+                self._looking.set()
+                changes, position = await asyncio.to_thread(self._look, position)
+            except RemitError as error:
+                log.warning("the record cannot be looked at: %s", error.message)
+                changes = []
+            for change in changes:
+                for listener in self._listeners:
+                    # A full queue is not read; whoever begins to read it again fetches everything.
+                    with contextlib.suppress(asyncio.QueueFull):
+                        listener.waiting.put_nowait(change)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), _PAUSE)
+
+    async def listen(self, viewer: Viewer, after: str) -> AsyncIterator[bytes]:
+        """Server-sent events for one page. Raises InvalidInput if `after` is no position."""
+        listener = _Listener(viewer)
+        self._listeners.add(listener)
+        self._awaited.set()
+        try:
+            await self._looking.wait()  # only then: what happens between this look and the loop's first would be lost
+            missed, _ = await asyncio.to_thread(self._look, after)
+            for change in missed:
+                yield _event(change, viewer)
+            yield b": here\n\n"
+            while True:
+                try:
+                    yield _event(await asyncio.wait_for(listener.waiting.get(), _ALIVE), viewer)
+                except TimeoutError:
+                    yield b": here\n\n"
+        finally:
+            self._listeners.discard(listener)
+
+    def _now(self) -> str:
+        with self._services.sessions.transaction() as db:
+            return stream.now(db)
+
+    def _look(self, position: str) -> tuple[list[Change], str]:
+        with self._services.sessions.transaction() as db:
+            found, position = stream.after(db, position)
+            sessions = cockpit.concerned(db, [row["session_id"] for row in found if row["session_id"] is not None])
+        return [_change(row, sessions) for row in found], position
+
+
+def _change(row: dict[str, Any], sessions: dict[str, cockpit.Concerned]) -> Change:
+    session, tag = row["session_id"], row["tag"]
+    topics = {"record"}
+    if session is not None:
+        topics |= {"sessions", f"session-{session}"}
+    if any(word in tag for word in _INBOX):
+        topics.add("inbox")
+    for name in ("stop", "trigger", "agent", "bundle"):
+        if f":{name}:" in tag:
+            topics.add(f"{name}s")
+    item = row["body"].get("item")
+    if isinstance(item, str):
+        topics |= {"inbox", f"item-{item}"}
+    concerned = sessions.get(session or "", cockpit.Concerned(None, frozenset()))
+    return Change(row["position"], frozenset(topics), concerned.workspace, concerned.people)
+
+
+def _event(change: Change, viewer: Viewer) -> bytes:
+    """One event for each topic that the viewer may know of, and then the position, so that none comes twice."""
+    topics = change.topics
+    if change.workspace is not None and not viewer.may(Permission.SEE, change.workspace):
+        asked = viewer.person in change.people
+        topics = frozenset(t for t in topics if asked and (t == "inbox" or t.startswith("item-")))
+    lines = [f"event: {topic}\ndata: -\n\n" for topic in sorted(topics)]
+    return ("".join(lines) + f"id: {change.position}\n\n").encode()
+
+
+async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in (first, second)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in waits:
+        task.cancel()

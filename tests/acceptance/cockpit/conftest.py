@@ -1,0 +1,44 @@
+"""The cockpit of the shop, with and without a browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.acceptance.cockpit.office import DIRECTORY, Office, open_office
+from tests.acceptance.shop import Shop
+from tests.browser import find
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium. Without one the test is skipped; where CI is set it fails."""
+    path = find()
+    if path is None:
+        said = "there is no Chromium: see tests/browser.py"
+        pytest.fail(said) if os.environ.get("CI") else pytest.skip(said)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def office(changed_shop: Callable[..., Shop]) -> Iterator[Office]:
+    """The cockpit without a browser."""
+    with open_office(changed_shop(**{"directory.yaml": DIRECTORY}), None) as office:
+        yield office
+
+
+@pytest.fixture
+def open_cockpit(changed_shop: Callable[..., Shop], browser: Browser) -> Iterator[Office]:
+    """The cockpit in a browser; whatever the browser complains of fails the test."""
+    with open_office(changed_shop(**{"directory.yaml": DIRECTORY}), browser) as office:
+        yield office
+        assert office.problems == []
