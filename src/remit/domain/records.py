@@ -33,6 +33,8 @@ class Tag(StrEnum):
     ITEM_ESCALATED = "clock:item:escalated"
     ITEM_OPENED = "runtime:item:opened"
     ITEM_ANSWERED = "person:item:answered"
+    ITEM_TAKEN = "person:item:taken"
+    ITEM_HANDED = "person:item:handed"
     ITEM_WITHDRAWN = "runtime:item:withdrawn"
     INFORMED_TOLD = "runtime:informed:told"
     CONSULTED_ASKED = "runtime:consulted:asked"
@@ -118,6 +120,8 @@ MEANINGS: dict[Tag, str] = {
     Tag.ITEM_ESCALATED: "An inbox item was not answered in time and goes to the next in the reporting line as well.",
     Tag.ITEM_OPENED: "A person is asked for something other than an approval: a question, or to look at a problem.",
     Tag.ITEM_ANSWERED: "A person answered an inbox item.",
+    Tag.ITEM_TAKEN: "A person said that they look at an inbox item, or that they do not any more.",
+    Tag.ITEM_HANDED: "A person handed an inbox item to another one, who is told; says why.",
     Tag.ITEM_WITHDRAWN: "An inbox item is no longer needed.",
     Tag.INFORMED_TOLD: "The people who are to be informed of an action were told.",
     Tag.CONSULTED_ASKED: "The people who are to be consulted on an action were asked.",

@@ -180,6 +180,15 @@ def amend(db: Db, item_id: str, detail: dict[str, Any], assignees: tuple[str, ..
     )
 
 
+def tell(db: Db, person: str, item: InboxItem, text: str) -> None:
+    """Tell a person something about an item."""
+    db.execute(
+        """insert into remit.notices (person, kind, session_id, action_id, item_id, text)
+           values (%s, 'handed', %s, %s, %s, %s)""",
+        (person, item.session_id or None, item.action_id, item.id, safe_text(text)),
+    )
+
+
 def notices(db: Db, person: str, *, unseen_only: bool = True, limit: int = 50) -> list[dict[str, Any]]:
     """What a person was told, newest first."""
     return db.execute(

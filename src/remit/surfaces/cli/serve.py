@@ -8,7 +8,6 @@ import importlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def up(folder: Path, host: str, port: int | None, ready_file: Path | None) -> No
                 click.echo(said)
         listening = _server(services, host, port)
         click.echo(f"Listening on {listening.url}")
-        if services.local and sys.stdout.isatty():
+        if services.local:
             click.echo(f"Open {login_link(services, listening.url, None)} (works once, for a quarter of an hour)")
         greeting = f"Remit works for {services.declared.project.name}. Ctrl-C ends it."
         _serve(services, ready_file, greeting, (listening,))

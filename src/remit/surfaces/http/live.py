@@ -119,7 +119,7 @@ def _change(row: dict[str, Any], sessions: dict[str, cockpit.Concerned]) -> Chan
     for name in ("stop", "trigger", "agent", "bundle"):
         if f":{name}:" in tag:
             topics.add(f"{name}s")
-    item = row["body"].get("item")
+    item = row["body"].get("item") or row["body"].get("item_id")
     if isinstance(item, str):
         topics |= {"inbox", f"item-{item}"}
     concerned = sessions.get(session or "", cockpit.Concerned(None, frozenset()))

@@ -10,12 +10,13 @@ from starlette.responses import Response
 
 from remit.domain import canonical
 from remit.domain.access import Permission, Viewer
+from remit.domain.directory import PersonStatus
 from remit.domain.inbox import InboxItem, ItemKind, ItemStatus
 from remit.errors import InvalidInput, NotFound, RemitError
 from remit.governance.cases import Case, case
 from remit.governance.desk import Decider
 from remit.governance.state import Governance
-from remit.storage import cockpit, inbox
+from remit.storage import cockpit, ideas, inbox
 from remit.storage.sessions import Db
 from remit.surfaces.http import forms, words
 from remit.surfaces.http.forms import Sent
@@ -84,7 +85,7 @@ def show(request: Request, viewer: Seeing, services: Ours, item_id: str) -> Resp
 def opened(viewer: Seeing, services: Ours, item_id: str) -> Response:
     """Note that somebody has opened the details of an item."""
     with services.sessions.transaction() as db:
-        _visible(viewer, inbox.get(db, item_id))
+        visible(viewer, inbox.get(db, item_id))
         cockpit.look(db, item_id, viewer.person, details=True)
     return Response(status_code=204)
 
@@ -95,7 +96,7 @@ def comment(
 ) -> Response:
     """Keep a comment for whoever looks next."""
     with services.sessions.transaction() as db:
-        item = _visible(viewer, inbox.get(db, item_id))
+        item = visible(viewer, inbox.get(db, item_id))
         if not item.session_id or not text.strip():
             raise InvalidInput("there is nothing to comment on, or nothing was said")
         cockpit.comment(db, item.session_id, item_id, viewer.person, text.strip())
@@ -122,8 +123,8 @@ def decide(
     governance = services.deployments.load()
     try:
         with services.sessions.transaction() as db:
-            item = _visible(viewer, inbox.get(db, item_id))
-            if item.status is ItemStatus.OPEN and seen != _seal(item):
+            item = visible(viewer, inbox.get(db, item_id))
+            if item.status is ItemStatus.OPEN and seen != seal(item):
                 raise InvalidInput("the request has changed since this page was shown; look at it again")
         _do(services.sessions, item, Decider(viewer.person, simulated=viewer.simulated), sent)
     except NotFound:
@@ -171,7 +172,7 @@ def _item_page(
     tone: str = "",
     status: int = 200,
 ) -> Response:
-    item = _visible(viewer, inbox.get(db, item_id))
+    item = visible(viewer, inbox.get(db, item_id))
     found = case(governance, db, item_id)
     person = governance.project.directory.person(viewer.person)
     entitled = viewer.person in item.assignees
@@ -190,14 +191,16 @@ def _item_page(
         outcome=words.outcome(item, person.time_zone if person is not None else "UTC"),
         if_yes=_if_yes(found),
         decide_fields=forms.fields_of(item, given or {}),
-        seen=_seal(item),
+        seen=seal(item),
+        people=[p for p in governance.project.directory.people if p.status is PersonStatus.ACTIVE],
+        idea=ideas.get(db, ideas.of_item(db, item_id)) if item.kind is ItemKind.IDEA else None,
         note=note,
         tone=tone,
         comments=cockpit.comments(db, item.session_id, item_id) if item.session_id else [],
     )
 
 
-def _visible(viewer: Viewer, item: InboxItem) -> InboxItem:
+def visible(viewer: Viewer, item: InboxItem) -> InboxItem:
     """The item, if the viewer sees its workspace or is asked. Raises NotFound, as for one that does not exist."""
     if viewer.person not in item.assignees and not viewer.may(Permission.SEE, item.workspace):
         raise NotFound(f"there is no inbox item {item.id}", advice="Look at the inbox.")
@@ -215,6 +218,8 @@ def _row(governance: Governance, item: InboxItem) -> dict[str, Any]:
         "risk": kind.risk.value if kind is not None and item.kind is ItemKind.APPROVAL else None,
         "reason": reasons[0].get("text") or "",
         "outcome": f"{said} by {decision.get('by')}" if decision else "",
+        "together": kind is not None and item.kind is ItemKind.APPROVAL and kind.approval.together,
+        "seal": seal(item),
     }
 
 
@@ -238,7 +243,7 @@ def _if_yes(found: Case) -> str:
     return " ".join(parts)
 
 
-def _seal(item: InboxItem) -> str:
+def seal(item: InboxItem) -> str:
     """Stands for the request as a page has shown it, so that nobody decides another one by it."""
     shown = (item.id, item.detail.get("args_digest"), item.detail.get("determining"), item.detail.get("question"))
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:32]
