@@ -71,11 +71,11 @@ def fitted(version: AgentVersion, given: Any) -> Any:
                 return {name: value}
         raise InvalidInput(
             f"agent {version.agent} takes no plain text: its input is more than one text",
-            advice="Write a JSON object; `remit agents show` prints the JSON Schema of an agent's input.",
+            advice=f"Write a JSON object; `remit agents show {version.agent}` prints the JSON Schema of its input.",
         )
     raise InvalidInput(
         f"the input does not fit agent {version.agent}: {problem}",
-        advice="`remit agents show` prints the JSON Schema of an agent's input.",
+        advice=f"`remit agents show {version.agent}` prints the JSON Schema of its input.",
     )
 
 
