@@ -91,7 +91,9 @@ class Server:
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+        self.port: int = self._socket.getsockname()[1]
+        self.usual = PORT
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         """Where it listens."""
 
     async def __call__(self, stopping: asyncio.Event) -> None:

@@ -62,6 +62,7 @@ def fitted(version: AgentVersion, given: Any) -> Any:
     with the text as its only required property, where that is text, or as its property `text`.
     """
     value = canonical.normalise(given, what="input")
+    canonical.check_unicode(value, what="input")
     problem = _problem(version, value)
     if problem is None:
         return value
@@ -95,7 +96,11 @@ def _places_of_text(schema: dict[str, Any]) -> list[str]:
 
 def answered_by(version: AgentVersion, contents: Any) -> Any:
     """What a turn of this agent is given. A program gets its input, a model whatever was said."""
-    return fitted(version, contents) if version.is_program else canonical.normalise(contents, what="message")
+    if version.is_program:
+        return fitted(version, contents)
+    value = canonical.normalise(contents, what="message")
+    canonical.check_unicode(value, what="message")
+    return value
 
 
 def addressed(governance: Governance, session: Session, name: str) -> AgentVersion:

@@ -53,6 +53,8 @@ def up(folder: Path, host: str, port: int | None, ready_file: Path | None) -> No
                 click.echo(said)
         listening = _server(services, host, port)
         click.echo(f"Listening on {listening.url}")
+        if port is None and listening.port != listening.usual:
+            click.echo(f"Port {listening.usual} is taken by something else; name another with `--port`.", err=True)
         if services.local:
             click.echo(f"Open {login_link(services, listening.url, None)} (works once, for a quarter of an hour)")
         greeting = f"Remit works for {services.declared.project.name}. Ctrl-C ends it."
