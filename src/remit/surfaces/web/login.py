@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
@@ -107,9 +107,13 @@ def theme(
 def login_page(request: Request, error: RemitError) -> Response:
     """Where somebody goes who has to log in first; they come back to where they were."""
     del error
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    if request.method != "GET":
-        wanted = request.url.path
+    came = urlsplit(request.headers.get("referer", ""))
+    if request.method == "GET":
+        wanted = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+    elif came.netloc == request.headers.get("host"):
+        wanted = came.path  # where the form stands that could not be taken
+    else:
+        wanted = "/inbox"
     return RedirectResponse(f"/login?next={quote(wanted)}", 303, headers=HEADERS)
 
 
