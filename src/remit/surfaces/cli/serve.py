@@ -125,13 +125,16 @@ def _until_told(
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)  # left by one that was killed
 
+    stopping = asyncio.Event()
+
     def ready() -> None:
+        if stopping.is_set():
+            return  # told to stop while it was starting
         click.echo(greeting)
         if ready_file is not None:
             ready_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     async def serve() -> None:
-        stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
