@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from remit.domain.actions import ActionType, Cap, Effect, Label
+from remit.domain.actions import MODEL_REQUEST, ActionType, Cap, Effect, Label
 from remit.domain.directory import Person
 from remit.domain.gates import GateResult, judge_gates
 from remit.governance import approvals as approving
@@ -134,7 +134,7 @@ def _power(governance: Governance, agent: str, action: str) -> Power:
         action,
         kind.title if kind is not None else action,
         kind.effect if kind is not None else None,
-        implied=action not in spec.tools,
+        implied=action not in spec.tools and action != MODEL_REQUEST,
         permitted=any(p.effect == "permit" for p in policies_about(governance, agent, action)),
         bounds=bounds_of(kind) if kind is not None else (),
         kind=kind,

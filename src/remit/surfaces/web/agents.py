@@ -78,7 +78,7 @@ def show(request: Request, viewer: Seeing, services: Ours, name: str) -> Respons
             viewer,
             db,
             name=name,
-            version=version,
+            in_force=version,
             spec=version.spec,
             thinks=_thinks(version),
             suspended=name in governance.suspended,

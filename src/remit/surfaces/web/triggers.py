@@ -136,7 +136,7 @@ def when(name: str, trigger: Trigger) -> str:
     match trigger.kind:
         case "schedule":
             zone = "in each person's own time zone" if trigger.time_zone == "person" else f"in {trigger.time_zone}"
-            return f"at {trigger.cron} {zone}"
+            return f"by the clock, {trigger.cron} {zone}"
         case "webhook":
             return f"when a signed request comes to /hooks/{name}"
         case "event":
