@@ -15,10 +15,14 @@ from remit.domain.sessions import Session
 from remit.storage.sessions import Db, as_session
 from remit.storage.triggers import Firing
 
-RECENT = 20_000
+RECENT = 10_000
 """How many of the newest actions are looked at, where it would take too long to look at all of a time."""
 LATELY = timedelta(days=1)
 """How long ago something may have failed to be shown as such."""
+
+# Looked up one by one: a join would read all sessions that there are.
+_SEEN = """(%(workspaces)s::text[] is null or (
+               select s.workspace = any(%(workspaces)s) from remit.sessions s where s.id = a.session_id))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +128,16 @@ def waiting_actions(db: Db, agents: list[str], workspaces: list[str] | None, mos
 def troubled_actions(db: Db, agents: list[str], workspaces: list[str] | None) -> dict[tuple[str, str], dict[str, int]]:
     """How many of the last day's actions failed, were refused or are of unknown outcome, by agent and action type.
 
-    Looks at no more than the newest 20,000 actions.
+    Looks at no more than the newest 10,000 actions.
     """
-    rows = db.execute(
-        """select a.agent, a.action, a.status, count(*) as count
-           from (select id, session_id, agent, action, status from remit.actions where id >= %(since)s
-                 order by id desc limit %(limit)s) a
-           where a.agent = any(%(agents)s) and a.status in ('failed', 'refused', 'unknown')
-             and (%(workspaces)s::text[] is null or exists (
-                 select 1 from remit.sessions s where s.id = a.session_id and s.workspace = any(%(workspaces)s)))
-           group by 1, 2, 3""",
+    rows = db.execute(  # `_SEEN` is ours
+        f"""with newest as materialized (
+               select session_id, agent, action, status from remit.actions where id >= %(since)s
+               order by id desc limit %(limit)s),
+             bad as materialized (
+               select session_id, agent, action, status, count(*) as count from newest
+               where agent = any(%(agents)s) and status in ('failed', 'refused', 'unknown') group by 1, 2, 3, 4)
+           select agent, action, status, sum(count) as count from bad a where {_SEEN} group by 1, 2, 3""",  # noqa: S608
         {"since": _since(db, LATELY), "agents": agents, "workspaces": workspaces, "limit": RECENT},
     ).fetchall()
     found: dict[tuple[str, str], dict[str, int]] = {}
@@ -145,18 +149,17 @@ def troubled_actions(db: Db, agents: list[str], workspaces: list[str] | None) ->
 def named_policies(db: Db, workspaces: list[str] | None, days: int = 7) -> tuple[dict[str, Named], bool]:
     """How many decisions of the last days named each policy; and whether there were more than were looked at.
 
-    Looks at no more than the newest 20,000 actions.
+    Looks at no more than the newest 10,000 actions.
     """
-    rows = db.execute(
-        """with newest as materialized (
+    rows = db.execute(  # `_SEEN` is ours
+        f"""with newest as materialized (
                select id, session_id, policy_ids from remit.actions where id >= %(since)s
-               order by id desc limit %(limit)s)
-           select policy, count(*) as times, max(a.id) as last
-           from newest a, unnest(a.policy_ids) as policy
-           where %(workspaces)s::text[] is null or exists (
-               select 1 from remit.sessions s where s.id = a.session_id and s.workspace = any(%(workspaces)s))
-           group by policy
-           union all select '', count(*), '' from newest""",
+               order by id desc limit %(limit)s),
+             named as materialized (
+               select a.session_id, policy, count(*) as times, max(a.id) as last
+               from newest a, unnest(a.policy_ids) as policy group by 1, 2)
+           select policy, sum(times) as times, max(last) as last from named a where {_SEEN} group by policy
+           union all select '', count(*), '' from newest""",  # noqa: S608
         {"since": _since(db, timedelta(days=days)), "workspaces": workspaces, "limit": RECENT},
     ).fetchall()
     found = {row["policy"]: Named(row["policy"], int(row["times"]), row["last"]) for row in rows}
