@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.acceptance.cockpit.bureau import named
 from tests.acceptance.cockpit.office import DIRECTORY, Office, open_office
 from tests.acceptance.shop import Shop
 from tests.browser import find
@@ -40,5 +41,20 @@ def office(changed_shop: Callable[..., Shop]) -> Iterator[Office]:
 def open_cockpit(changed_shop: Callable[..., Shop], browser: Browser) -> Iterator[Office]:
     """The cockpit in a browser; whatever the browser complains of fails the test."""
     with open_office(changed_shop(**{"directory.yaml": DIRECTORY}), browser) as office:
+        yield office
+        assert office.problems == []
+
+
+@pytest.fixture
+def bureau(changed_shop: Callable[..., Shop]) -> Iterator[Office]:
+    """The larger company without a browser."""
+    with open_office(changed_shop(**named()), None) as office:
+        yield office
+
+
+@pytest.fixture
+def open_bureau(changed_shop: Callable[..., Shop], browser: Browser) -> Iterator[Office]:
+    """The larger company in a browser; whatever the browser complains of fails the test."""
+    with open_office(changed_shop(**named()), browser) as office:
         yield office
         assert office.problems == []

@@ -194,7 +194,8 @@ def diff(agent: str, old: str | None, new: str | None, as_json: bool, folder: Pa
 
     OLD and NEW are versions as `remit agents show` lists them; their first digits are enough.
     """
-    from remit.storage import bundles  # noqa: PLC0415 - heavy
+    from remit.governance.versions import differences, previous, resolve  # noqa: PLC0415 - heavy
+    from remit.storage import bundles  # noqa: PLC0415
 
     with common.services(folder) as services:
         governance = services.deployments.load()
@@ -204,10 +205,10 @@ def diff(agent: str, old: str | None, new: str | None, as_json: bool, folder: Pa
             must_be_agent(governance, agent)
         in_force = governance.project.agents.get(agent)
         latest = in_force.digest if in_force is not None else known[0]
-        after = _resolve(known, new, agent) if new is not None else latest
-        before = _resolve(known, old, agent) if old is not None else _previous(known, after, agent)
+        after = resolve(known, new, agent) if new is not None else latest
+        before = resolve(known, old, agent) if old is not None else previous(known, after, agent)
         versions = [services.deployments.version(agent, digest) for digest in (before, after)]
-    found = agent_files.differences(*versions)
+    found = differences(*versions)
     if as_json:
         common.print_json(found)
     else:
@@ -216,7 +217,8 @@ def diff(agent: str, old: str | None, new: str | None, as_json: bool, folder: Pa
 
 def version_of(services: Services, agent: str, given: str | None) -> AgentVersion:
     """The version of an agent that somebody means by its first digits; without any the one in force."""
-    from remit.storage import bundles  # noqa: PLC0415 - heavy
+    from remit.governance.versions import resolve  # noqa: PLC0415 - heavy
+    from remit.storage import bundles  # noqa: PLC0415
 
     governance = services.deployments.load()
     if given is None:
@@ -226,28 +228,7 @@ def version_of(services: Services, agent: str, given: str | None) -> AgentVersio
         known = [str(v["digest"]) for v in bundles.versions(db, agent)]
     if not known:
         must_be_agent(governance, agent)
-    return services.deployments.version(agent, _resolve(known, given, agent))
-
-
-def _resolve(known: list[str], given: str, agent: str) -> str:
-    from remit.errors import NotFound  # noqa: PLC0415
-
-    found = [digest for digest in known if digest.startswith(given)]
-    if len(found) != 1 or not given:
-        said = "is not exactly one version" if found else "is no version"
-        raise NotFound(f"{given!r} {said} of {agent}", advice=f"Versions: {', '.join(d[:12] for d in known)}.")
-    return found[0]
-
-
-def _previous(known: list[str], after: str, agent: str) -> str:
-    from remit.errors import NotFound  # noqa: PLC0415
-
-    older = known[known.index(after) + 1 :] if after in known else known
-    if not older:
-        raise NotFound(
-            f"there is no version of {agent} before {after[:12]}", advice="Name the two versions to be compared."
-        )
-    return older[0]
+    return services.deployments.version(agent, resolve(known, given, agent))
 
 
 agents.add_command(programs.walkthrough)
@@ -278,14 +259,10 @@ def resume(agent: str, reason: str, person: str | None, folder: Path) -> None:
 
 
 def _suspend(agent: str, reason: str, person: str | None, folder: Path, *, suspended: bool) -> None:
-    from remit.errors import Conflict  # noqa: PLC0415
-    from remit.storage import bundles  # noqa: PLC0415 - heavy
+    from remit.governance.suspending import set_suspended  # noqa: PLC0415 - heavy
 
     with common.services(folder) as services:
         who = common.decider(services, person)
-        governance = services.deployments.load()
-        must_be_agent(governance, agent)
-        if (agent in governance.suspended) == suspended:
-            raise Conflict(f"{agent} is {'suspended already' if suspended else 'not suspended'}")
+        must_be_agent(services.deployments.load(), agent)
         with services.sessions.transaction() as db:
-            bundles.suspend(db, agent, suspended=suspended, by=who.person, reason=reason)
+            set_suspended(db, agent, suspended=suspended, by=who.person, reason=reason)

@@ -227,7 +227,7 @@ def arguments(text: str) -> dict[str, Any]:
 
 def place(found: Policy) -> str:
     """Where a policy stands: `policies/refunds.cedar:12`."""
-    return f"{found.statement.file}:{found.statement.line}"
+    return found.where
 
 
 def policy_json(engine: PolicyEngine, policy_id: str) -> dict[str, Any]:
