@@ -15,7 +15,18 @@ from remit.bootstrap import Services
 from remit.errors import ConfigurationError, NotFound, RemitError
 from remit.surfaces.http.guard import LoginNeeded, Open, Seeing
 from remit.surfaces.http.live import Live
-from remit.surfaces.web import inbox, login, stops
+from remit.surfaces.web import (
+    actions,
+    forking,
+    inbox,
+    login,
+    search,
+    session_page,
+    session_parts,
+    sessions,
+    starting,
+    stops,
+)
 from remit.surfaces.web.login import login_page
 from remit.surfaces.web.rendering import FOLDER, HEADERS, page, render
 
@@ -23,6 +34,8 @@ log = logging.getLogger(__name__)
 
 own = APIRouter()
 _STATIC = FOLDER / "static"
+# `/sessions/new` stands before `/sessions/{session_id}`.
+_EXECUTE = tuple(m.router for m in (starting, sessions, session_page, session_parts, forking, actions, search))
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 
@@ -35,7 +48,7 @@ def application(services: Services, live: Live) -> FastAPI:
         )
     cockpit = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     cockpit.state.services, cockpit.state.live = services, live
-    for part in (own, login.router, inbox.router, stops.router):
+    for part in (own, login.router, inbox.router, stops.router, *_EXECUTE):
         cockpit.include_router(part)
     cockpit.add_exception_handler(LoginNeeded, _login)
     cockpit.add_exception_handler(RemitError, _problem)

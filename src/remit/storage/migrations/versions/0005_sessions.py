@@ -1,0 +1,23 @@
+"""The indexes that finding sessions and actions needs."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0005_sessions"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_INDEXES = ("messages_by_author", "turns_by_agent", "sessions_on_behalf", "sessions_by_fork", "actions_by_type")
+
+
+def upgrade() -> None:
+    """Add the indexes."""
+    op.execute(Path(__file__).with_name("0005_sessions.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    """Remove them."""
+    for index in _INDEXES:
+        op.execute(f"drop index remit.{index}")
