@@ -35,8 +35,6 @@ DESK = {
     **{k: v.replace("tools: [", "tools: [remit.publish, ") for k, v in agent("lister", LIST).items()},
     **agent("filler", ECHO, more=INPUT),
     **agent("keeper", ECHO, workspace="vault"),
-    "directory.yaml": DIRECTORY.replace(
-        "{id: vault, title", "{id: elsewhere, title: Elsewhere}, {id: vault, title"
-    ),
+    "directory.yaml": DIRECTORY.replace("{id: vault, title", "{id: elsewhere, title: Elsewhere}, {id: vault, title"),
 }
 """Files of the company; `keeper` is in Otto's workspace, and nobody of the shop sees it."""

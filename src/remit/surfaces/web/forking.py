@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
 from remit.domain.access import Permission, Viewer
+from remit.domain.builtins import DELEGATE
 from remit.errors import InvalidInput, NotFound, RemitError
 from remit.runtime import messages
 from remit.runtime.forks import Plan
@@ -88,6 +89,7 @@ def _page(
             how=how,
             turns=turns,
             plan=plan,
+            delegated=[e for e in plan.anew if e.action == DELEGATE] if plan is not None else [],
             shown=_SHOWN,
             impossible=impossible,
             refused=refused,

@@ -18,6 +18,9 @@ from remit.surfaces.web.rendering import TEMPLATES
 
 _SHARE = 0.6
 """Most of the width that idle stretches take together, against what work takes, where they would take more."""
+_SHORT = 1.0
+"""Seconds that nothing ran which are drawn as they were, however little ran."""
+_TOLD = 4
 _ENDED = {"finished", "failed", "cancelled"}
 _BAD = {"failed", "refused", "unknown"}
 
@@ -64,6 +67,11 @@ class Lane:
         return sum(found) if found else None
 
     @property
+    def took(self) -> float | None:
+        """Seconds from its beginning to its end, or until now; None if it took none."""
+        return sum(s.seconds for s in self.stretches) if self.stretches else None
+
+    @property
     def told(self) -> str:
         """The bars in words."""
         return ", ".join(f"{_WORDS[s.kind]} {spent(s.seconds)}" for s in self.stretches) or "nothing yet"
@@ -88,6 +96,8 @@ class Drawing:
     """Place in percent, and how long after the beginning that is."""
     gaps: tuple[Bar, ...]
     """Idle stretches that are drawn shorter than they were."""
+    longest: tuple[str, ...] = ()
+    """How long the longest of them were, in their order."""
 
 
 def spent(seconds: float | None) -> str:
@@ -184,8 +194,9 @@ def _placed(lanes: list[Lane]) -> Drawing:
         Lane(lane.kind, lane.id, lane.row, lane.href, lane.stretches, tuple(_bar(s, scale) for s in lane.stretches))
         for lane in lanes
     )
-    ticks = tuple((place, spent(scale.at(place))) for place in (0.0, 25.0, 50.0, 75.0))
-    return Drawing(drawn, ticks, scale.gaps)
+    ticks = tuple((place, spent(scale.at(place))) for place in (0.0, 25.0, 50.0, 75.0, 100.0))
+    longest = sorted(sorted(scale.idle, reverse=True)[:_TOLD], key=scale.idle.index)
+    return Drawing(drawn, ticks, scale.gaps, tuple(spent(seconds) for seconds in longest))
 
 
 def _bar(stretch: Stretch, scale: _Scale) -> Bar:
@@ -207,6 +218,7 @@ class _Scale:
         idle = {(a, b) for a, b in pieces if a not in begins}
         ran = sum(y - x for x, y in busy)
         most = ran * _SHARE / len(idle) if idle and ran else float("inf")
+        most = max(most, min(_SHORT, ran))
         widths = [min(b - a, most) if (a, b) in idle else b - a for a, b in pieces]
         whole = sum(widths) or 1.0
         self._knots: list[tuple[float, float]] = [(0.0, 0.0)]
@@ -217,6 +229,7 @@ class _Scale:
             for (a, b), (_, x), (_, y) in zip(pieces, self._knots, self._knots[1:], strict=False)
             if (a, b) in idle and b - a > most
         )
+        self.idle = [b - a for a, b in pieces if (a, b) in idle and b - a > most]
 
     def place(self, moment: datetime) -> float:
         """Percent of the width."""
