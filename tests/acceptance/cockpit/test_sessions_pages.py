@@ -39,8 +39,8 @@ def pays(*amounts: int) -> dict[str, Any]:
     return {"steps": [{"who": "kim", "amount": amount} for amount in amounts]}
 
 
-def sessions_of(desk: Office, person: str, **query: str) -> str:
-    return desk.client(person).get("/sessions", params=query).text
+def sessions_of(desk: Office, who: str, **query: str) -> str:
+    return desk.client(who).get("/sessions", params=query).text
 
 
 def action_of(desk: Office, session_id: str, place: int = 0) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def test_a_session_is_found_by_what_it_is(desk: Office) -> None:
     assert "Pay the painter" in sessions_of(desk, "bo", person="bo", agent="steps", trigger="person", workspace="shop")
     assert "Pay the painter" not in sessions_of(desk, "bo", person="dov")
     assert "No session fits" in sessions_of(desk, "bo", label="untrusted")
-    assert "No session fits" in sessions_of(desk, "bo", text="\0")
+    assert "Pay the painter" in sessions_of(desk, "bo", text="\0"), "nothing is asked for"
     page.goto("/sessions?status=finished")
     started = begin(desk.shop, "wordy", {"question": "soon"}, title="It comes by itself")
     desk.shop.finish(started)
@@ -77,7 +77,7 @@ def test_a_session_is_found_by_what_it_is(desk: Office) -> None:
 
 
 def test_lists_are_in_pages(desk: Office) -> None:
-    from remit.surfaces.web import sessions  # noqa: PLC0415
+    from remit.surfaces.web import sessions
 
     for number in range(3):
         desk.shop.finish(begin(desk.shop, "wordy", {"question": "page"}, title=f"Page {number}", request_id="pages"))
@@ -99,7 +99,7 @@ def test_several_people_and_agents_talk_in_one_session(desk: Office) -> None:
     page.goto(f"/sessions/{session_id}")
     expect(page.get_by_role("article").first).to_contain_text("Dov Levin")
     page.get_by_label("Message").fill("and which belong to Acme?")
-    page.get_by_label("To", exact=True).select_option("chat")
+    page.get_by_role("combobox", name="To", exact=True).select_option("chat")
     page.get_by_role("button", name="Send").click()
     answer = page.get_by_role("article").nth(3)
     expect(answer).to_contain_text("and which belong to Acme?", timeout=10_000)  # it comes by itself
@@ -177,12 +177,8 @@ def test_an_action_tells_its_whole_story_and_is_taken_back(desk: Office) -> None
     session_id = begin(desk.shop, "steps", pays(120), title="Pay the roofer")
     desk.shop.wait_for(session_id, "approval")
     item = desk.shop.item(session_id, "approval")
-    desk.services.sessions.approve(
-        item, Decider("bo"), "The roof leaks", edited={"who": "kim", "amount": 150, "currency": "USD"}
-    )
-    desk.services.sessions.approve(
-        desk.shop.item(session_id, "approval"), Decider("cleo"), "indeed"
-    ) if desk.shop.session(session_id)["status"] == "waiting" else None
+    less = {"who": "kim", "amount": 90, "currency": "USD"}
+    desk.services.sessions.approve(item, Decider("bo"), "The roof leaks less", edited=less)
     desk.shop.finish(session_id)
     action = action_of(desk, session_id)
     page = desk.page("bo")
@@ -191,7 +187,7 @@ def test_an_action_tells_its_whole_story_and_is_taken_back(desk: Office) -> None
     for said in (
         "till.pay",
         "Changed by Bo Adeyemi to",
-        "pay_over_100",
+        "writes",
         "policies/shop.cedar:",
         "Idempotency key",
         "approved as accountable",
@@ -232,7 +228,7 @@ def test_a_fork_says_what_happens_again_before_it_does(desk: Office) -> None:
     expect(page.get_by_role("heading", name="Forks of it")).to_be_visible()
     page.goto(f"/sessions/{session_id}/fork?how=message")
     expect(page.get_by_text("Nothing that changed the world is behind the point.")).to_be_visible()
-    page.get_by_label("Message").fill("@chat what was paid?")
+    page.get_by_role("textbox", name="Message").fill("@chat what was paid?")
     page.get_by_role("button", name="Fork", exact=True).click()
     expect(page.get_by_text("It begins where another session stood: 1 turn of that one")).to_be_visible()
     bad = desk.client("bo").post(f"/sessions/{session_id}/fork", data={"at": f"{turn}:99"})
@@ -411,7 +407,6 @@ def test_every_page_passes_the_accessibility_check(desk: Office, scheme: Any) ->
     ]
     for path in paths:
         page.goto(path)
-        for closed in page.locator("main details:not([open]) > summary").all():
-            closed.click()
+        page.evaluate("document.querySelectorAll('main details').forEach((part) => (part.open = true))")
         found = Axe().run(page).response["violations"]
         assert [(v["id"], v["nodes"][0]["html"]) for v in found] == [], path
