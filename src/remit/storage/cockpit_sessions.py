@@ -286,18 +286,25 @@ def _child(db: Db, action_id: str) -> str | None:
 
 
 def actions_of_type(
-    db: Db, types: list[str], workspaces: list[str] | None, *, limit: int = 20, among: int = 2_000
+    db: Db, types: list[str], workspaces: list[str] | None, *, limit: int = 20, among: int = 500
 ) -> list[dict[str, Any]]:
-    """The newest actions of these types that somebody sees, among the newest `among` of all workspaces."""
+    """The newest actions of these types that somebody sees, of each type among the newest `among` of all workspaces."""
     return db.execute(
         f"""select {_ROW}, s.workspace, s.title from (
-                select a.* from unnest(%(types)s::text[]) as wanted (action)
-                cross join lateral (select * from remit.actions x where x.action = wanted.action
-                                    order by x.id desc limit %(among)s) a) a
-            join remit.sessions s on s.id = a.session_id
-            where %(workspaces)s::text[] is null or s.workspace = any(%(workspaces)s)
-            order by a.id desc limit %(limit)s""",  # noqa: S608 - constants
-        {"types": types, "workspaces": workspaces, "limit": limit, "among": among},
+                select newest.id from unnest(%(types)s::text[]) as wanted (action)
+                cross join lateral (select x.id, x.session_id from remit.actions x where x.action = wanted.action
+                                    order by x.id desc limit %(among)s) newest
+                join remit.sessions o on o.id = newest.session_id
+                where %(workspaces)s::text[] is null or o.workspace = any(%(workspaces)s)
+                order by newest.id desc limit %(limit)s) found
+            join remit.actions a on a.id = found.id join remit.sessions s on s.id = a.session_id
+            order by a.id desc""",  # noqa: S608 - constants
+        {
+            "types": types,
+            "workspaces": workspaces,
+            "limit": limit,
+            "among": limit if workspaces is None else among,
+        },
     ).fetchall()
 
 

@@ -1,4 +1,4 @@
-"""The indexes that finding sessions and actions needs."""
+"""Guests of sessions, and the indexes that finding sessions and actions needs."""
 
 from pathlib import Path
 
@@ -9,11 +9,19 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_INDEXES = ("messages_by_author", "turns_by_agent", "sessions_on_behalf", "sessions_by_fork", "actions_by_type")
+_INDEXES = (
+    "sessions_by_principal",
+    "sessions_on_behalf",
+    "sessions_by_trigger",
+    "sessions_labelled",
+    "sessions_by_fork",
+    "actions_by_type",
+    "actions_asked_about",
+)
 
 
 def upgrade() -> None:
-    """Add the indexes."""
+    """Mark the guests of sessions, and add the indexes."""
     op.execute(Path(__file__).with_name("0005_sessions.sql").read_text(encoding="utf-8"))
 
 
@@ -21,3 +29,5 @@ def downgrade() -> None:
     """Remove them."""
     for index in _INDEXES:
         op.execute(f"drop index remit.{index}")
+    for table in ("turns", "messages"):
+        op.execute(f"alter table remit.{table} drop column guest")
