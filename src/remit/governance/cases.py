@@ -71,5 +71,5 @@ def case(governance: Governance, db: Db, item_id: str) -> Case:
         tuple(CasePolicy(p, f"{c.statement.file}:{c.statement.line}", c.statement.text) for p, c in found),
         raci.holders() if raci is not None else {},
         tuple(actions.history(db, made["action"], before=made["id"])),
-        sum(a["usd_micros"] for a in actions.of_session(db, item.session_id)),
+        actions.used(db, item.session_id)["usd_micros"],
     )

@@ -43,11 +43,12 @@ def read(contents: Any) -> Said:
         raise InvalidInput(
             f"there is nothing to say to @{found[1]}", advice="Write what it is to do behind the agent's name."
         )
-    return Said(found[1], _json_or_text(rest))
+    return Said(found[1], typed(rest))
 
 
-def _json_or_text(text: str) -> Any:
-    if text.startswith(("{", "[")):
+def typed(text: str) -> Any:
+    """What somebody has typed: JSON where it is a JSON object or list, else text."""
+    if text.lstrip().startswith(("{", "[")):
         try:
             return canonical.parse(text, what="message")
         except InvalidInput:

@@ -43,6 +43,19 @@ def of_session(db: Db, session_id: str) -> list[dict[str, Any]]:
     return [with_contents(db, row) for row in rows]
 
 
+def used(db: Db, session_id: str, *, before: str | None = None) -> dict[str, int]:
+    """What the actions of a session have used: `usd_micros`, `tokens`, `actions`; `before` takes those below an id."""
+    row = db.execute(
+        """select coalesce(sum(usd_micros), 0)::bigint as usd_micros,
+                  coalesce(sum(input_tokens + output_tokens), 0)::bigint as tokens, count(*) as actions
+           from remit.actions where turn_id in (select id from remit.turns where session_id = %(session)s)
+             and (%(before)s::text is null or id < %(before)s)""",
+        {"session": session_id, "before": before},
+    ).fetchone()
+    assert row is not None, "a count returns a row"
+    return row
+
+
 def with_contents(db: Db, row: dict[str, Any]) -> dict[str, Any]:
     """An action's row with `args`, `asked_args` and `result` beside it."""
     asked = get_payload(db, payload_id(row["id"], "a"))

@@ -65,17 +65,11 @@ def fork(
 
 def said(text: str) -> Any:
     """A message as it was typed: JSON where it is a JSON object or list, else text."""
-    from remit.domain import canonical  # noqa: PLC0415 - heavy
-    from remit.errors import InvalidInput  # noqa: PLC0415
+    from remit.runtime.messages import typed  # noqa: PLC0415 - heavy
 
     if not text.strip():
         raise click.UsageError("there is nothing to say")
-    if not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        return canonical.parse(text, what="message")
-    except InvalidInput:
-        return text  # it only begins like JSON
+    return typed(text)
 
 
 def _described(made: str | None, plan: Any) -> dict[str, Any]:

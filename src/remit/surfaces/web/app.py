@@ -15,7 +15,24 @@ from remit.bootstrap import Services
 from remit.errors import ConfigurationError, NotFound, RemitError
 from remit.surfaces.http.guard import LoginNeeded, Open, Seeing
 from remit.surfaces.http.live import Live
-from remit.surfaces.web import agents, inbox, item_verbs, login, people, policies, stops, triggers, workflows
+from remit.surfaces.web import (
+    actions,
+    agents,
+    forking,
+    inbox,
+    item_verbs,
+    login,
+    people,
+    policies,
+    search,
+    session_page,
+    session_parts,
+    sessions,
+    starting,
+    stops,
+    triggers,
+    workflows,
+)
 from remit.surfaces.web.login import login_page
 from remit.surfaces.web.rendering import FOLDER, HEADERS, page, render
 
@@ -23,6 +40,12 @@ log = logging.getLogger(__name__)
 
 own = APIRouter()
 _STATIC = FOLDER / "static"
+_DECIDE = tuple(m.router for m in (login, inbox, item_verbs, stops))
+# `/sessions/new` stands before `/sessions/{session_id}`.
+_EXECUTE = tuple(m.router for m in (starting, sessions, session_page, session_parts, forking, actions, search)) + tuple(
+    m.router for m in (agents, triggers, workflows)
+)
+_RECORD = tuple(m.router for m in (policies, people))
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 
@@ -35,9 +58,7 @@ def application(services: Services, live: Live) -> FastAPI:
         )
     cockpit = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     cockpit.state.services, cockpit.state.live = services, live
-    for part in (own, login.router, inbox.router, item_verbs.router, stops.router):
-        cockpit.include_router(part)
-    for part in (agents.router, triggers.router, workflows.router, policies.router, people.router):
+    for part in (own, *_DECIDE, *_EXECUTE, *_RECORD):
         cockpit.include_router(part)
     cockpit.add_exception_handler(LoginNeeded, _login)
     cockpit.add_exception_handler(RemitError, _problem)
