@@ -6,8 +6,9 @@ written in the transaction that counts: a crash in between takes both back, and 
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from remit.domain.insights import PACE, WAITS
 from remit.domain.records import Tag
@@ -94,21 +95,27 @@ _COUNT = f"""
                                          last_leaf = greatest(h.last_leaf, excluded.last_leaf)),
     counted as (
         insert into remit.rollups as r
-        select g.grain, case g.grain when 'ever' then 'epoch'::timestamptz else date_trunc(g.grain, j.at, 'UTC') end,
-               coalesce(j.workspace, ''), case g.grain when 'ever' then '' else j.agent end,
-               case g.grain when 'ever' then '' else j.action end, j.tag, j.outcome, j.road, count(*),
+        select g.grain, case g.step when 'ever' then 'epoch'::timestamptz else date_trunc(g.step, j.at, 'UTC') end,
+               coalesce(j.workspace, ''), case when g.by_agent then j.agent else '' end,
+               case when g.by_action then j.action else '' end, j.tag, j.outcome, j.road, count(*),
                coalesce(sum(j.usd_micros), 0), coalesce(sum(j.input_tokens), 0), coalesce(sum(j.output_tokens), 0)
-        from judged j, unnest(array['hour', 'day', 'ever']) as g(grain) group by 1, 2, 3, 4, 5, 6, 7, 8
-        on conflict (grain, at, workspace, agent, action, tag, outcome, road) do update
+        from judged j, (values ('hour', 'hour', true, true), ('day', 'day', true, false),
+                               ('hour_all', 'hour', false, false), ('day_all', 'day', false, false),
+                               ('ever', 'ever', false, false)) as g(grain, step, by_agent, by_action)
+        group by 1, 2, 3, 4, 5, 6, 7, 8
+        on conflict (grain, agent, at, workspace, action, tag, outcome, road) do update
         set n = r.n + excluded.n, usd_micros = r.usd_micros + excluded.usd_micros,
             input_tokens = r.input_tokens + excluded.input_tokens,
             output_tokens = r.output_tokens + excluded.output_tokens),
     decided as (
         insert into remit.rollup_decisions as d
-        select g.grain, date_trunc(g.grain, j.at, 'UTC'), coalesce(j.workspace, ''), j.agent, j.action, j.who, j.tag,
-               j.waited, j.pace, count(*)
-        from judged j, unnest(array['hour', 'day']) as g(grain) where j.pace <> '' group by 1, 2, 3, 4, 5, 6, 7, 8, 9
-        on conflict (grain, at, workspace, agent, action, who, tag, waited, pace) do update set n = d.n + excluded.n)
+        select g.grain, date_trunc(g.step, j.at, 'UTC'), coalesce(j.workspace, ''),
+               case when g.by_agent then j.agent else '' end, k.who, k.tag, k.pace, k.waited, count(*)
+        from judged j, (values ('hour', 'hour', true), ('day', 'day', true), ('hour_all', 'hour', false),
+                               ('day_all', 'day', false)) as g(grain, step, by_agent),
+             lateral (values (j.who, j.tag, j.pace, -1), ('', '', '', j.waited)) as k(who, tag, pace, waited)
+        where j.pace <> '' group by 1, 2, 3, 4, 5, 6, 7, 8
+        on conflict (grain, agent, at, workspace, who, tag, pace, waited) do update set n = d.n + excluded.n)
     update remit.cursors set position = %(until)s where name = '{_NAME}'
 """  # noqa: S608 - constants
 
@@ -158,38 +165,57 @@ def counted(db: Db) -> int:
 
 # Reading -------------------------------------------------------------------------------------------------------------
 
-_IN = """grain = %(grain)s and at >= %(since)s and at < %(until)s
-      and (%(workspaces)s::text[] is null or workspace = any(%(workspaces)s))
-      and (%(agent)s::text is null or agent = %(agent)s) and (%(action)s::text is null or action = %(action)s)"""
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which counts are read: by hours or by UTC days, of some workspaces, of one agent or of all."""
+
+    step: Literal["hour", "day"]
+    since: datetime
+    until: datetime
+    """Exclusive."""
+    workspaces: list[str] | None = None
+    """None: the whole company."""
+    agent: str = ""
+
+    def asked(self) -> dict[str, Any]:
+        """The parameters of a query."""
+        grain = self.step if self.agent else f"{self.step}_all"
+        return {**asdict(self), "grain": grain}
 
 
-def kinds(db: Db, window: dict[str, Any]) -> list[dict[str, Any]]:
+_IN = """grain = %(grain)s and agent = %(agent)s and at >= %(since)s and at < %(until)s
+      and (%(workspaces)s::text[] is null or workspace = any(%(workspaces)s))"""
+
+
+def kinds(db: Db, window: Window) -> list[dict[str, Any]]:
     """How many records of each kind there were in a window, and what they cost, by its hours or days."""
     return db.execute(
         f"""select at, tag, outcome, road, sum(n)::bigint as n, sum(usd_micros)::bigint as usd_micros,
                    sum(input_tokens)::bigint as input_tokens, sum(output_tokens)::bigint as output_tokens
             from remit.rollups where {_IN} group by at, tag, outcome, road""",  # noqa: S608 - a constant
-        window,
+        window.asked(),
     ).fetchall()
 
 
-def decisions(db: Db, window: dict[str, Any]) -> list[dict[str, Any]]:
-    """How people decided in a window: by whom, how long it had waited, how it was looked at."""
+def decisions(db: Db, window: Window) -> list[dict[str, Any]]:
+    """How people decided in a window: by whom and how looked at; and, with `who` empty, after what wait."""
     return db.execute(
-        f"""select who, tag, waited, pace, sum(n)::bigint as n from remit.rollup_decisions
-            where {_IN} group by who, tag, waited, pace""",  # noqa: S608 - a constant
-        window,
+        f"""select who, tag, pace, waited, sum(n)::bigint as n from remit.rollup_decisions
+            where {_IN} group by who, tag, pace, waited""",  # noqa: S608 - a constant
+        window.asked(),
     ).fetchall()
 
 
-def spenders(db: Db, window: dict[str, Any], most: int = 12) -> list[dict[str, Any]]:
+def spenders(db: Db, window: Window, most: int = 12) -> list[dict[str, Any]]:
     """What each agent's actions cost in a window, the dearest first."""
     return db.execute(
-        f"""select agent, sum(usd_micros)::bigint as usd_micros,
-                   sum(input_tokens + output_tokens)::bigint as tokens
-            from remit.rollups where {_IN} and outcome <> ''
-            group by agent having sum(usd_micros) > 0 order by 2 desc, 1 limit %(most)s""",  # noqa: S608 - a constant
-        {**window, "most": most},
+        """select agent, sum(usd_micros)::bigint as usd_micros from remit.rollups
+           where grain = %(step)s and at >= %(since)s and at < %(until)s and usd_micros > 0
+             and (%(workspaces)s::text[] is null or workspace = any(%(workspaces)s))
+             and (%(agent)s = '' or agent = %(agent)s)
+           group by agent order by 2 desc, 1 limit %(most)s""",
+        {**asdict(window), "most": most},
     ).fetchall()
 
 

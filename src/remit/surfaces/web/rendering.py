@@ -155,6 +155,16 @@ def _usd(micros: int | None) -> str:
     return f"{amount:,.2f} USD" if amount >= 1 or not amount else f"{amount:.4f} USD"
 
 
+def _day(at: datetime, by_hour: bool = False) -> str:
+    """A day, or an hour of one, in UTC."""
+    return f"{at.astimezone(UTC):{'%d %b %H:%M' if by_hour else '%d %b'}}"
+
+
+def _minute(at: datetime) -> str:
+    """A moment as forms send it, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M}"
+
+
 def _query(given: Mapping[str, Any], **changed: Any) -> str:
     """The given query with some of it changed; what is empty is left out."""
     merged = {**given, **changed}
@@ -173,6 +183,8 @@ TEMPLATES.filters |= {
     "time": _time,
     "json": _json,
     "usd": _usd,
+    "day": _day,
+    "minute": _minute,
     "line": words.line,
     "text": words.text,
     "shown": words.shown,

@@ -35,13 +35,14 @@ create table remit.rollup_hours (
     first_leaf bigint not null,
     last_leaf  bigint not null
 );
--- How many records of each kind there were, with what they cost.
+-- How many records of each kind there were, with what they cost. The finer ones are read for one agent, the others for
+-- a workspace or the company; each is read in the order of time, so they lie apart.
 create table remit.rollups (
-    grain         text not null check (grain in ('hour', 'day', 'ever')), -- days are UTC's; `ever` is without agent and action
-    at            timestamptz not null,       -- its beginning
+    grain         text not null,              -- hour: everything; day (UTC): without action; *_all: also without agent
+    at            timestamptz not null,       -- its beginning; of `ever` the epoch
     workspace     text not null,              -- '': of the whole company
     agent         text not null,
-    action        text not null,
+    action        text not null,              -- the action type
     tag           text not null,
     outcome       text not null,
     road          text not null,
@@ -49,21 +50,27 @@ create table remit.rollups (
     usd_micros    bigint not null,
     input_tokens  bigint not null,
     output_tokens bigint not null,
-    primary key (grain, at, workspace, agent, action, tag, outcome, road)
-) with (fillfactor = 70);
+    primary key (grain, agent, at, workspace, action, tag, outcome, road)
+) partition by list (grain);
+create table remit.rollups_hour partition of remit.rollups for values in ('hour') with (fillfactor = 80);
+create table remit.rollups_day partition of remit.rollups for values in ('day') with (fillfactor = 80);
+create table remit.rollups_all partition of remit.rollups for values in ('hour_all', 'day_all', 'ever')
+    with (fillfactor = 80);
+create index rollups_day_spent on remit.rollups_day (at) include (workspace, agent, usd_micros) where usd_micros > 0;
+create index rollups_hour_spent on remit.rollups_hour (at) include (workspace, agent, usd_micros) where usd_micros > 0;
+-- Who decided and how they looked at it (waited is -1), and how long decisions had waited (who is '').
 create table remit.rollup_decisions (
-    grain     text not null check (grain in ('hour', 'day')),
+    grain     text not null check (grain in ('hour', 'day', 'hour_all', 'day_all')),
     at        timestamptz not null,
     workspace text not null,
     agent     text not null,
-    action    text not null,
     who       text not null,
     tag       text not null,
-    waited    smallint not null,
     pace      text not null,
+    waited    smallint not null,
     n         bigint not null,
-    primary key (grain, at, workspace, agent, action, who, tag, waited, pace)
-) with (fillfactor = 70);
+    primary key (grain, agent, at, workspace, who, tag, pace, waited)
+) with (fillfactor = 80);
 
 -- The inbox's lists: open ones oldest first, others newest first, of a workspace, of a kind, and of a person.
 create index inbox_open_newest on remit.inbox_items (id) where status = 'open';
