@@ -100,7 +100,7 @@ def _take_indexes(db: psycopg.Connection[Any]) -> dict[str, str]:
         (list(_BUSY),),
     ).fetchall()
     for name, _ in rows:
-        db.execute(f"drop index remit.{name}")  # pyright: ignore[reportArgumentType]
+        db.execute(f"drop index remit.{name}")
     return {name: statement.replace(" ON ONLY ", " ON ") for name, statement in rows}
 
 

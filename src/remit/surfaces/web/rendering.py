@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -165,6 +165,11 @@ def _minute(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M}"
 
 
+def _duration(took: timedelta) -> str:
+    """How long something took, in one unit."""
+    return _ago(datetime.now(UTC) - max(took, timedelta()), datetime.now(UTC)).removesuffix(" ago")
+
+
 def _query(given: Mapping[str, Any], **changed: Any) -> str:
     """The given query with some of it changed; what is empty is left out."""
     merged = {**given, **changed}
@@ -185,6 +190,8 @@ TEMPLATES.filters |= {
     "usd": _usd,
     "day": _day,
     "minute": _minute,
+    "duration": _duration,
+    "instant": datetime.fromisoformat,
     "line": words.line,
     "text": words.text,
     "shown": words.shown,
