@@ -56,9 +56,9 @@ def listing(
     order = "desc" if after is None else "asc"
     return db.execute(
         f"""with page as materialized (
-                select * from remit.record_facets f where {" and ".join(where)}
+                select f.leaf_index from remit.record_facets f where {" and ".join(where)}
                 order by f.leaf_index {order} limit %(limit)s)
-            select p.*, r.body, l.leaf_hash from page p
+            select p.*, r.body, l.leaf_hash from page join remit.record_facets p using (leaf_index)
             left join remit.records r on r.id = p.record_id and r.at = p.at
             left join remit.leaves l on l.leaf_index = p.leaf_index order by p.leaf_index {order}""",  # noqa: S608 - ours
         {**params, "before": before, "after": after, "limit": limit},

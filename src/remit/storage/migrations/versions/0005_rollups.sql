@@ -21,8 +21,8 @@ create table remit.record_facets (
 -- Nearly every record is of one of the two tags, and has one of the outcomes, that are left out of these: the newest of
 -- those are found by the primary key, and an index of them would be as large as the table.
 create index record_facets_of_workspace on remit.record_facets (workspace, leaf_index);
-create index record_facets_of_agent on remit.record_facets (agent, leaf_index);
-create index record_facets_of_action on remit.record_facets (action, leaf_index);
+create index record_facets_of_agent on remit.record_facets (agent, leaf_index) include (workspace);
+create index record_facets_of_action on remit.record_facets (action, leaf_index) include (workspace);
 create index record_facets_of_tag on remit.record_facets (tag, leaf_index)
     where tag not in ('gate:action:cleared', 'runtime:action:settled');
 create index record_facets_of_outcome on remit.record_facets (outcome, leaf_index)
