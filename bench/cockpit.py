@@ -1,6 +1,7 @@
 """The cockpit's pages over a large company: how long the server takes, and what open tabs cost.
 
-Runs alone too: `python -m bench.cockpit [SESSIONS]`.
+Runs alone too: `python -m bench.cockpit [SESSIONS]`. At the full size it puts its figures into the results of the
+newest whole run; smaller ones are only printed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import statistics
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,13 @@ from starlette.testclient import TestClient
 from tests.acceptance.cockpit.office import DIRECTORY, Office
 from tests.acceptance.shop import Shop
 
+from bench import report, tabs
 from bench.living import shop
 from bench.places import Place, place
 from remit.storage import rollups
 from remit.storage.database import connect, keeping_connections
 
+RESULTS = Path(__file__).parent / "results" / "latest.json"
 SESSIONS = 100_000
 ROUNDS = 40
 _CROWD = Path(__file__).with_name("crowd.sql")
@@ -51,9 +55,14 @@ def measure(here: Place, sessions: int = SESSIONS) -> dict[str, Any]:
         filled = fill(company.services.database.url("owner"), sessions)
         with keeping_connections(company.services.url):
             pages = {name: _page(company, ways) for name, ways in PAGES.items()}
+            idle = tabs.measure(Office(company, None))
         return {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "load": round(os.getloadavg()[0], 2),
             **filled,
+            "rounds": ROUNDS,
             "pages_p95_ms": {name: p95 for name, p95 in pages.items() if p95 is not None},
+            "idle_tabs": idle,
         }
 
 
@@ -146,7 +155,13 @@ def main() -> None:
     sessions = int(sys.argv[1]) if len(sys.argv) > 1 else SESSIONS
     print(f"load average {os.getloadavg()[0]:.2f}", file=sys.stderr)
     with place() as here:
-        print(json.dumps(measure(here, sessions), indent=2))
+        found = measure(here, sessions)
+    print(json.dumps(found, indent=2))
+    if sessions == SESSIONS:
+        kept = json.loads(RESULTS.read_text("utf-8"))
+        kept["cockpit"] = found
+        RESULTS.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        report.write(kept)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ branch_labels = None
 depends_on = None
 
 _TABLES = ("record_facets", "rollups", "rollup_decisions", "rollup_hours")
-_INDEXES = ("inbox_open_newest", "inbox_in_workspace", "inbox_asked", "inbox_of_kind")
+_INDEXES = ("inbox_open_newest", "inbox_in_workspace", "inbox_asked", "inbox_asked_open", "inbox_of_kind")
 
 
 def upgrade() -> None:

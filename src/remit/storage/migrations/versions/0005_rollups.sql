@@ -77,6 +77,7 @@ create index inbox_open_newest on remit.inbox_items (id) where status = 'open';
 create index inbox_in_workspace on remit.inbox_items (workspace, id desc);
 create index inbox_of_kind on remit.inbox_items (kind, id desc) where kind <> 'approval';
 create index inbox_asked on remit.inbox_items using gin (assignees) with (fastupdate = off);
+create index inbox_asked_open on remit.inbox_items using gin (assignees) with (fastupdate = off) where status = 'open';
 
 do $$ begin
     if exists (select 1 from pg_roles where rolname = 'remit_app') then
