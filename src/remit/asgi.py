@@ -25,6 +25,7 @@ from remit.runtime.deliveries import Channel, Dispatcher
 from remit.storage import sessions
 from remit.storage.database import keeping_connections
 from remit.surfaces import mail, slack, webhooks
+from remit.surfaces.http import metrics
 from remit.surfaces.http.live import Live
 from remit.surfaces.web.app import application
 
@@ -50,7 +51,9 @@ class Surfaces:
 
 def surfaces(services: Services) -> Surfaces:
     """The surfaces of one project. Raises ConfigurationError where one is turned on and cannot be."""
-    found = Surfaces(routes=[*_health(services), *webhooks.routes(services), *mail.routes(services)])
+    found = Surfaces(
+        routes=[*_health(services), *metrics.routes(services), *webhooks.routes(services), *mail.routes(services)]
+    )
     post = mail.channel(services)
     if post is not None:
         found.channels.append(post)

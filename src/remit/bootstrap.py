@@ -141,6 +141,7 @@ class Services:
     ) -> None:
         """Be a worker and a sealer until told to stop. `more` goes on beside the work: a server, a surface."""
         from remit.runtime.builtins import Builtins  # noqa: PLC0415 - see above
+        from remit.runtime.counting import Counting  # noqa: PLC0415
         from remit.runtime.programs import ProgramHost  # noqa: PLC0415
         from remit.runtime.turns import TurnRunner  # noqa: PLC0415
         from remit.runtime.worker import Worker, executor_id  # noqa: PLC0415
@@ -162,7 +163,7 @@ class Services:
         async def warm(_stop: asyncio.Event) -> None:
             await surroundings.warm()
 
-        chores = (seal, warm, self.triggers.run, *self._tracing(), *more)
+        chores = (seal, warm, Counting(self.url).run, self.triggers.run, *self._tracing(), *more)
         worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=chores)
         try:
             with keeping_connections(self.url):

@@ -33,7 +33,7 @@ def open_for(db: Db, person: str, most: int) -> int:
     """How many items wait for a person, counted up to `most`."""
     row = db.execute(
         """select count(*) as n from (
-               select 1 from remit.inbox_items where status = 'open' and %s = any(assignees) limit %s) as found""",
+               select 1 from remit.inbox_items where status = 'open' and assignees @> array[%s] limit %s) as found""",
         (person, most),
     ).fetchone()
     assert row is not None, "a count returns a row"
@@ -49,27 +49,37 @@ def items(
     after: str | None = None,
     limit: int = 50,
 ) -> list[InboxItem]:
-    """Items of these workspaces, and whatever a person is asked for: open ones oldest first, others newest first."""
+    """Items of these workspaces, and whatever a person is asked for: open ones oldest first, others newest first.
+
+    Each condition stands there only where something is asked, so that the indexes fit. Each workspace, and what the
+    person is asked for, is read from an index of its own up to the page's end.
+    """
     order, beyond = ("", ">") if wanted.status == "open" else ("desc", "<")
-    rows = db.execute(  # `beyond` and `order` are ours
-        f"""select * from remit.inbox_items
-            where (%(status)s::text is null or status = %(status)s)
-              and (%(workspaces)s::text[] is null or workspace = any(%(workspaces)s) or %(person)s = any(assignees))
-              and (%(assignee)s::text is null or %(assignee)s = any(assignees))
-              and (%(kind)s::text is null or kind = %(kind)s)
-              and (%(workspace)s::text is null or workspace = %(workspace)s)
-              and (%(after)s::text is null or id {beyond} %(after)s)
-            order by id {order} limit %(limit)s""",  # noqa: S608
-        {
-            "status": wanted.status,
-            "workspaces": workspaces,
-            "person": person,
-            "assignee": wanted.assignee,
-            "kind": wanted.kind,
-            "workspace": wanted.workspace,
-            "after": after,
-            "limit": limit,
-        },
+    conditions = {
+        "status": "status = %(status)s",
+        "assignee": "assignees @> array[%(assignee)s]",
+        "kind": "kind = %(kind)s",
+        "workspace": "workspace = %(workspace)s",
+        "after": f"id {beyond} %(after)s",
+    }
+    params: dict[str, Any] = {
+        "status": wanted.status,
+        "assignee": wanted.assignee,
+        "kind": wanted.kind,
+        "workspace": wanted.workspace,
+        "after": after,
+    }
+    where = " and ".join(sql for name, sql in conditions.items() if params[name] is not None) or "true"
+    page = f"from remit.inbox_items where {where}"  # put together of what stands above alone
+    end = f"order by id {order} limit %(limit)s"
+    ids_ = f"(select id {page} {end})"
+    if workspaces is not None and wanted.assignee != person:  # who is asked sees it, wherever it is
+        ids_ = f"""(select i.id from unnest(%(workspaces)s::text[]) as w
+                    cross join lateral (select id {page} and workspace = w {end}) as i)
+                   union (select id {page} and assignees @> array[%(person)s] {end})"""  # noqa: S608
+    rows = db.execute(
+        f"select * from remit.inbox_items where id in ({ids_}) {end}",  # noqa: S608
+        {**params, "workspaces": workspaces, "person": person, "limit": limit},
     ).fetchall()
     return [as_item(row) for row in rows]
 

@@ -18,8 +18,10 @@ from remit.surfaces.http.live import Live
 from remit.surfaces.web import (
     actions,
     agents,
+    audit,
     forking,
     inbox,
+    insights,
     item_verbs,
     login,
     people,
@@ -45,7 +47,7 @@ _DECIDE = tuple(m.router for m in (login, inbox, item_verbs, stops))
 _EXECUTE = tuple(m.router for m in (starting, sessions, session_page, session_parts, forking, actions, search)) + tuple(
     m.router for m in (agents, triggers, workflows)
 )
-_RECORD = tuple(m.router for m in (policies, people))
+_RECORD = tuple(m.router for m in (audit, insights, policies, people))
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 
 

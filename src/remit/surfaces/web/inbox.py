@@ -197,6 +197,7 @@ def _item_page(
         note=note,
         tone=tone,
         comments=cockpit.comments(db, item.session_id, item_id) if item.session_id else [],
+        looked=cockpit.views(db, item_id),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -155,6 +155,21 @@ def _usd(micros: int | None) -> str:
     return f"{amount:,.2f} USD" if amount >= 1 or not amount else f"{amount:.4f} USD"
 
 
+def _day(at: datetime, by_hour: bool = False) -> str:
+    """A day, or an hour of one, in UTC."""
+    return f"{at.astimezone(UTC):{'%d %b %H:%M' if by_hour else '%d %b'}}"
+
+
+def _minute(at: datetime) -> str:
+    """A moment as forms send it, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M}"
+
+
+def _duration(took: timedelta) -> str:
+    """How long something took, in one unit."""
+    return _ago(datetime.now(UTC) - max(took, timedelta()), datetime.now(UTC)).removesuffix(" ago")
+
+
 def _query(given: Mapping[str, Any], **changed: Any) -> str:
     """The given query with some of it changed; what is empty is left out."""
     merged = {**given, **changed}
@@ -173,6 +188,10 @@ TEMPLATES.filters |= {
     "time": _time,
     "json": _json,
     "usd": _usd,
+    "day": _day,
+    "minute": _minute,
+    "duration": _duration,
+    "instant": datetime.fromisoformat,
     "line": words.line,
     "text": words.text,
     "shown": words.shown,
