@@ -100,14 +100,17 @@ def end(db: Db, login_id: str, by: str) -> str:
     return str(row["person"])
 
 
-def listing(db: Db, person: str | None = None) -> list[dict[str, Any]]:
+def listing(
+    db: Db, person: str | None = None, *, before: str | None = None, limit: int = 1_000
+) -> list[dict[str, Any]]:
     """Logins that have not ended, newest first, without anything that could be used."""
     return db.execute(
         """select id, person, via, simulated, browser, created_at, seen_at, expires_at from remit.logins
            where ended_at is null and expires_at > clock_timestamp()
              and (%(person)s::text is null or person = %(person)s)
-           order by id desc limit 1000""",
-        {"person": person},
+             and (%(before)s::text is null or id < %(before)s)
+           order by id desc limit %(limit)s""",
+        {"person": person, "before": before, "limit": limit},
     ).fetchall()
 
 

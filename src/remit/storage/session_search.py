@@ -25,13 +25,16 @@ class Wanted:
     workspace: str | None = None
 
 
-def find(db: Db, wanted: Wanted, *, before: str | None = None, limit: int = 50) -> list[Session]:
-    """Sessions, newest first, in pages: `before` is the last id of the page before."""
+def find(
+    db: Db, wanted: Wanted, *, workspaces: list[str] | None = None, before: str | None = None, limit: int = 50
+) -> list[Session]:
+    """Sessions of these workspaces (None: all), newest first, in pages: `before` is the last id of the page before."""
     rows = db.execute(
         """select s.* from remit.sessions s
            where (%(text)s::text is null or s.search @@ websearch_to_tsquery('simple', %(text)s))
              and (%(status)s::text is null or s.status = %(status)s)
              and (%(workspace)s::text is null or s.workspace = %(workspace)s)
+             and (%(workspaces)s::text[] is null or s.workspace = any(%(workspaces)s))
              and (%(trigger)s::text is null or s.trigger = %(trigger)s)
              and (%(label)s::text is null or %(label)s = any(s.labels))
              and (%(agent)s::text is null or s.agent = %(agent)s
@@ -45,6 +48,7 @@ def find(db: Db, wanted: Wanted, *, before: str | None = None, limit: int = 50) 
             "text": safe_text(wanted.text) if wanted.text is not None else None,
             "status": wanted.status,
             "workspace": wanted.workspace,
+            "workspaces": workspaces,
             "trigger": wanted.trigger,
             "label": wanted.label,
             "agent": wanted.agent,
