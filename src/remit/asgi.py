@@ -25,6 +25,7 @@ from remit.runtime.deliveries import Channel, Dispatcher
 from remit.storage import sessions
 from remit.storage.database import keeping_connections
 from remit.surfaces import mail, slack, webhooks
+from remit.surfaces.api import app as api
 from remit.surfaces.http.live import Live
 from remit.surfaces.web.app import application
 
@@ -61,6 +62,7 @@ def surfaces(services: Services) -> Surfaces:
         found.chores += chat.chores()
     if found.channels:
         found.chores.append(Dispatcher(services.sessions, services.deployments, found.channels).run)
+    found.routes.append(Mount(api.PATH, api.application(services)))
     live = Live(services)
     found.chores.append(live.run)
     found.routes.append(Mount("/", application(services, live)))  # last: it has an answer for every path
