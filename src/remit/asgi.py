@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from remit.errors import ConfigurationError, DatabaseUnavailable
 from remit.runtime.deliveries import Channel, Dispatcher
@@ -62,11 +64,18 @@ def surfaces(services: Services) -> Surfaces:
         found.chores += chat.chores()
     if found.channels:
         found.chores.append(Dispatcher(services.sessions, services.deployments, found.channels).run)
-    found.routes.append(Mount(api.PATH, api.application(services)))
+    found.routes.append(_mounted(api.PATH, api.application(services)))
     live = Live(services)
     found.chores.append(live.run)
-    found.routes.append(Mount("/", application(services, live)))  # last: it has an answer for every path
+    found.routes.append(_mounted("/", application(services, live)))  # last: it has an answer for every path
     return found
+
+
+def _mounted(path: str, application: ASGIApp) -> Mount:
+    """An application under a path, for every address below it: also for one with the end of a line in it."""
+    mount = Mount(path, application)
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return mount
 
 
 def app(services: Services) -> Starlette:

@@ -277,6 +277,7 @@ PERSON = {
     "name": "Name.",
     "email": "Address, or null.",
     "slack": "Slack team and user, or null.",
+    "subject": "The `sub` by which the identity provider knows the person, or null.",
     "time_zone": "IANA time zone that the person works in.",
     "status": "`active` or `left`.",
     "manager": "The next in the reporting line, or null.",

@@ -29,12 +29,12 @@ class Doorway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with its body read and parsed, or answer it."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] in _READS:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
         try:
-            if request.method not in _READS and await run_in_threadpool(entered, request) is None:
+            if await run_in_threadpool(entered, request) is None:
                 raise LoginNeeded("you are not logged in")
             body = await _body(request)
             request.state.parsed = _parsed(request, body)

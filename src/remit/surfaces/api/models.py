@@ -171,6 +171,7 @@ Person = shaped(
     fields.PERSON,
     email=Text,
     slack=Text,
+    subject=Text,
     manager=Text,
     roles=list[str],
     workspaces=list[str],

@@ -15,7 +15,7 @@ from remit.bootstrap import Services
 from remit.errors import ConfigurationError, NotFound, RemitError
 from remit.surfaces.http.guard import LoginNeeded, Open, Seeing
 from remit.surfaces.http.live import Live
-from remit.surfaces.web import inbox, login, stops
+from remit.surfaces.web import inbox, login, oidc, stops
 from remit.surfaces.web.login import login_page
 from remit.surfaces.web.rendering import FOLDER, HEADERS, page, render
 
@@ -35,7 +35,7 @@ def application(services: Services, live: Live) -> FastAPI:
         )
     cockpit = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     cockpit.state.services, cockpit.state.live = services, live
-    for part in (own, login.router, inbox.router, stops.router):
+    for part in (own, oidc.router, login.router, inbox.router, stops.router):
         cockpit.include_router(part)
     cockpit.add_exception_handler(LoginNeeded, _login)
     cockpit.add_exception_handler(RemitError, _problem)
