@@ -32,12 +32,23 @@ def application(services: Services) -> FastAPI:
     """The API of one project."""
     api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     api.state.services = services
-    for part in (own, decide.router, work.router, control.router, flow.router, record.router):
-        api.include_router(part, responses={"default": _default()})
+    _fill(api)
     api.add_middleware(Doorway)
     problems.add_to(api)
-    api.state.description = describe(api)
     return api
+
+
+def description() -> dict[str, Any]:
+    """The API as OpenAPI has it: the same for every project."""
+    api = FastAPI()
+    _fill(api)
+    return _described(api)
+
+
+def _fill(api: FastAPI) -> None:
+    for part in (own, decide.router, work.router, control.router, flow.router, record.router):
+        api.include_router(part, responses={"default": _default()})
+    api.state.description = None
 
 
 @own.get("/openapi.json")
@@ -46,11 +57,12 @@ def openapi(
     _: Annotated[None, Depends(Open("says what every installation of this release offers, and nothing of this one"))],
 ) -> Response:
     """This description. It is the same for every installation of a release, so it is open to everybody."""
-    return render(request.app.state.description)
+    api = request.app
+    api.state.description = api.state.description or _described(api)
+    return render(api.state.description)
 
 
-def describe(api: FastAPI) -> dict[str, Any]:
-    """The description of the API, as OpenAPI has it."""
+def _described(api: FastAPI) -> dict[str, Any]:
     found = get_openapi(
         title="Remit",
         version=__version__,
