@@ -28,7 +28,9 @@ def claim(db: Db, person: str, key: str, digest: str) -> Given | None:
     db.execute(
         f"""delete from remit.api_answers where (person, key) in (
                 select person, key from remit.api_answers where at < clock_timestamp() - interval '{_KEPT}'
-                order by at limit {_SWEPT} for update skip locked)"""  # noqa: S608 - constants
+                order by at limit {_SWEPT} for update skip locked)
+            or (person = %s and key = %s and at < clock_timestamp() - interval '{_KEPT}')""",  # noqa: S608 - constants
+        (person, key),
     )
     while True:
         new = db.execute(

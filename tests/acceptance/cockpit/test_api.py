@@ -17,6 +17,7 @@ from remit.evidence.verify import verify_file
 from remit.governance.logins import digest_of
 from remit.storage import api_answers, audit_log, cockpit, tokens
 from remit.surfaces.api import models
+from remit.surfaces.api.app import description
 from tests.acceptance.cockpit.office import DIRECTORY, Office, open_office
 from tests.acceptance.cockpit.test_decide import asked
 
@@ -46,6 +47,9 @@ def test_a_program_finds_understands_and_decides(office: Office) -> None:
     shown = bo.get(f"{V1}/inbox/{item_id}").json()
     assert set(shown) == {*fields.ITEM, *fields.ITEM_CONTEXT, "told"}
     models.ItemInFull.model_validate(shown)
+    with office.services.sessions.transaction() as db:
+        (view,) = cockpit.views(db, item_id)
+    assert (view["person"], view["details_at"] is not None) == ("bo", True)
     stale = bo.post(f"{V1}/inbox/{item_id}/approve", json={"reason": "fine", "args_digest": "other"})
     assert stale.status_code == 409
     wanted = {"reason": "fine", "args_digest": item["detail"]["args_digest"]}
@@ -326,3 +330,14 @@ def test_ideas_go_to_the_owner(office: Office) -> None:
     assert (shipped["status"], shipped["shipped_in"]) == ("shipped", "v2")
     assert bo.post(f"{V1}/ideas/{idea['id']}/decline", json={"reason": "no"}).status_code == 409
     assert bo.get(f"{V1}/ideas?undecided=true").json()["items"] == []
+
+
+def test_every_write_can_be_sent_again_or_says_why_not() -> None:
+    writes = {
+        path: {parameter["name"] for parameter in operation.get("parameters", ())}
+        for path, methods in description()["paths"].items()
+        for method, operation in methods.items()
+        if method != "get"
+    }
+    without = {path for path, parameters in writes.items() if "Idempotency-Key" not in parameters}
+    assert without == {"/audit/exports", "/policies/try"}, "one is recorded each time, one changes nothing"

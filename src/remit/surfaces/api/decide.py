@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from remit.domain import canonical
 from remit.domain.access import Viewer
+from remit.domain.inbox import ItemStatus
 from remit.errors import Conflict, InvalidInput
 from remit.evidence.shaping import work as shaping
 from remit.storage import cockpit
@@ -75,7 +76,9 @@ def listing(
 def show(viewer: Seeing, services: Ours, item_id: str) -> Response:
     """One item with everything that is needed to decide."""
     with services.sessions.transaction() as db:
-        item_of(viewer, db, item_id)
+        item = item_of(viewer, db, item_id)
+        if item.status is ItemStatus.OPEN and viewer.person in item.assignees:
+            cockpit.look(db, item_id, viewer.person, details=True)  # the answer has all of them
         return render(shaping.item_in_full(services.deployments.load(), db, item_id))
 
 
