@@ -142,7 +142,8 @@ class _Quiet(uvicorn.Server):
 
 def _listen(host: str, port: int, *, others: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    # Named as TCP: else asyncio leaves out TCP_NODELAY, and every answer waits 40 ms for the reader's acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

@@ -25,13 +25,13 @@ def claim(db: Db, person: str, key: str, digest: str) -> Given | None:
 
     If that one commits, its answer is returned; if it comes to nothing, the key is this one's.
     """
+    late = f"at < clock_timestamp() - interval '{_KEPT}'"
     db.execute(
-        f"""delete from remit.api_answers where (person, key) in (
-                select person, key from remit.api_answers where at < clock_timestamp() - interval '{_KEPT}'
-                order by at limit {_SWEPT} for update skip locked)
-            or (person = %s and key = %s and at < clock_timestamp() - interval '{_KEPT}')""",  # noqa: S608 - constants
-        (person, key),
+        f"""delete from remit.api_answers where ctid = any(array(
+                select ctid from remit.api_answers where {late} order by at limit {_SWEPT}
+                for update skip locked))"""  # noqa: S608 - constants
     )
+    db.execute(f"delete from remit.api_answers where person = %s and key = %s and {late}", (person, key))  # noqa: S608
     while True:
         new = db.execute(
             """insert into remit.api_answers (person, key, digest) values (%s, %s, %s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from remit import asgi
 from remit.evidence.shapes import fields
 from remit.evidence.verify import verify_file
 from remit.governance.logins import digest_of
@@ -341,3 +343,8 @@ def test_every_write_can_be_sent_again_or_says_why_not() -> None:
     }
     without = {path for path, parameters in writes.items() if "Idempotency-Key" not in parameters}
     assert without == {"/audit/exports", "/policies/try"}, "one is recorded each time, one changes nothing"
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    with asgi._listen("127.0.0.1", 0, others=False) as listening:
+        assert listening.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY on no other"
