@@ -17,11 +17,13 @@ from remit import asgi
 from remit.evidence.shapes import fields
 from remit.evidence.verify import verify_file
 from remit.governance.logins import digest_of
+from remit.runtime.sessions import Start
 from remit.storage import api_answers, audit_log, cockpit, tokens
 from remit.surfaces.api import models
 from remit.surfaces.api.app import description
 from tests.acceptance.cockpit.office import DIRECTORY, Office, open_office
 from tests.acceptance.cockpit.test_decide import asked
+from tests.acceptance.shop import FILES
 
 V1 = "/api/v1"
 TRIGGERS = """
@@ -348,3 +350,28 @@ def test_every_write_can_be_sent_again_or_says_why_not() -> None:
 def test_answers_do_not_wait_for_acknowledgements() -> None:
     with asgi._listen("127.0.0.1", 0, others=False) as listening:
         assert listening.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY on no other"
+
+
+def test_like_decisions_are_those_of_the_same_workspace(changed_shop: Callable[..., Any]) -> None:
+    spec = FILES["agents/clerk/agent.yaml"].replace("workspace: shop", "workspace: vault")
+    policy = FILES["policies/shop.cedar"].replace('principal == Agent::"clerk"', "principal")
+    directory = DIRECTORY.replace("workspaces: [shop]}", "workspaces: [shop, vault]}", 1)
+    program = FILES["agents/clerk/program.py"]
+    changed = {"agents/keeper/agent.yaml": spec, "agents/keeper/program.py": program, "policies/shop.cedar": policy}
+    shop = changed_shop(**{"directory.yaml": directory, **changed})
+    with open_office(shop, None) as office:
+        _, there = asked(office)
+        bo = bearer(office, "bo")
+        assert bo.post(f"{V1}/inbox/{there}/deny", json={"reason": "a secret of the shop"}).status_code == 200
+        step = {"tool": "pay", "who": "kim", "amount": 120, "currency": "USD"}
+        here = shop.services.sessions.start(Start("keeper", {"steps": [step]}, "person:otto"))
+        shop.wait_for(here, "approval")
+        otto = bearer(office, "otto")
+        shown = otto.get(f"{V1}/inbox/{shop.item(here, 'approval')}")
+        assert shown.status_code == 200
+        assert shown.json()["history"] == []
+        assert "a secret of the shop" not in office.client("otto").get(f"/inbox/{shop.item(here, 'approval')}").text
+        second, again = asked(office)
+        assert [past["override"]["reason"] for past in bo.get(f"{V1}/inbox/{again}").json()["history"]] == [
+            "a secret of the shop"
+        ], second

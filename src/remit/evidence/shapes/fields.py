@@ -109,7 +109,7 @@ ITEM_CONTEXT = {
     "raci": "Role to the people or roles that answer for this action type.",
     "risk": "`low`, `medium` or `high`.",
     "reversible": "true if its type declares how it is undone.",
-    "history": "What became of the last ten actions of this type that a person was asked about.",
+    "history": "What became of the last ten actions of this type in this workspace that a person was asked about.",
     "session_usd": "What the session has cost so far, in USD.",
 }
 
