@@ -39,6 +39,7 @@ from remit.storage.resolve import DatabaseHandle, resolve_database
 
 if TYPE_CHECKING:
     from remit.governance.gate import Gate
+    from remit.governance.oidc import Provider
     from remit.runtime.attempts import Attempts
     from remit.runtime.engine import Enqueuer
     from remit.runtime.external import GovernedTurn, Host
@@ -107,6 +108,18 @@ class Services:
     def logins(self) -> Logins:
         """The verbs of coming in and going out."""
         return Logins(self.url, self.deployments)
+
+    @cached_property
+    def provider(self) -> Provider | None:
+        """The company's identity provider, if people log in there."""
+        from remit.governance.oidc import Provider  # noqa: PLC0415 - see above
+
+        section = self.declared.login.oidc
+        if section is None:
+            return None
+        back = f"{self.declared.server.url.rstrip('/')}/login/oidc/back"
+        secrets = SecretResolver(self.folder)
+        return Provider(section, back, lambda: secrets.resolve(section.client_secret).reveal())
 
     @cached_property
     def triggers(self) -> Triggers:

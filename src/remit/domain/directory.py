@@ -51,6 +51,8 @@ class Person(Declared):
     """Address for messages."""
     slack: str | None = Field(default=None, pattern=r"^T[A-Z0-9]+/U[A-Z0-9]+$")
     """Slack team and user id, `TEAM/USER`; never an address that the user can set."""
+    subject: str | None = Field(default=None, min_length=1)
+    """The `sub` by which the identity provider knows the person, where `[login.oidc]` has `claim = "sub"`."""
     time_zone: TimeZone = "UTC"
     """IANA time zone in which the person works."""
     status: PersonStatus = PersonStatus.ACTIVE

@@ -16,12 +16,15 @@ from datetime import timedelta
 from remit.domain.access import Permission, Viewer, viewer_of
 from remit.errors import NotEntitled
 from remit.governance.deployments import Deployments
+from remit.governance.oidc import Begun, Identity
 from remit.storage import logins, tokens
 from remit.storage.database import connect
 from remit.storage.sessions import Db
 
 LINK_LIFETIME = timedelta(minutes=15)
 """How long a one-time link works."""
+ATTEMPT_LIFETIME = timedelta(minutes=10)
+"""How long somebody may take at the identity provider."""
 IDLE = timedelta(hours=12)
 """A login that nobody used for so long has ended."""
 LIFETIME = timedelta(days=7)
@@ -92,6 +95,44 @@ class Logins:
         with self._transaction() as db:
             return self._begin(db, person, via="oidc", simulated=False, browser=browser)
 
+    def begin_at_provider(self, begun: Begun, after: str) -> None:
+        """Keep what a login at the identity provider needs when it comes back; `after` is the page to go to then."""
+        attempt = logins.Attempt(begun.nonce, begun.verifier, after)
+        with self._transaction() as db:
+            logins.put_attempt(db, digest_of(begun.state), attempt, ATTEMPT_LIFETIME)
+
+    def back_from_provider(self, state: str) -> logins.Attempt | None:
+        """What was kept for this state, once; None if there is none, or if it is too old."""
+        with self._transaction() as db:
+            return logins.take_attempt(db, digest_of(state))
+
+    def enter_as(self, identity: Identity, claim: str, browser: str) -> str:
+        """Log in whom the identity provider has named. Returns the token of the new login.
+
+        `claim` says what counts: `email`, if it is verified, or `sub`. Raises NotEntitled, and records it.
+        """
+        people = [p for p in self._deployments.load().project.directory.people if self._is_active(p.id)]
+        if claim == "sub":
+            found = [p.id for p in people if p.subject == identity.subject]
+        else:
+            wanted = (identity.email or "").casefold()
+            found = [p.id for p in people if wanted and (p.email or "").casefold() == wanted]
+        if claim == "email" and not identity.email_verified:
+            self.turn_away("email_unverified", subject=identity.subject)
+            raise NotEntitled(*_REFUSALS["email_unverified"])
+        if len(found) != 1:
+            self.turn_away("person_unknown", subject=identity.subject)
+            raise NotEntitled(
+                "the directory has nobody active by this name",
+                advice="Ask whoever deploys to write you into directory.yaml as the identity provider knows you.",
+            )
+        return self.enter(found[0], browser)
+
+    def turn_away(self, why: str, **more: str) -> None:
+        """Record that somebody was not let in; `why` is a code."""
+        with self._transaction() as db:
+            logins.refused(db, why, **more)
+
     def by_cookie(self, token: str) -> Entered | None:
         """Who a browser's cookie belongs to, if they are still in."""
         with self._transaction() as db:
@@ -136,6 +177,7 @@ class Logins:
 
 _REFUSALS = {
     "link_invalid": ("this link does not work any more",),
+    "email_unverified": ("the identity provider has not verified your address",),
     "person_unknown": ("this person is not active in the directory",),
 }
 

@@ -158,13 +158,15 @@ def doubtful(db: Db) -> list[dict[str, Any]]:
     return [with_contents(db, row) for row in rows]
 
 
-def history(db: Db, action: str, *, before: str, limit: int = 10) -> list[dict[str, Any]]:
-    """Like decisions: what became of earlier actions of this type that a person was asked about."""
+def history(db: Db, action: str, *, before: str, workspace: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
+    """Like decisions: what became of earlier actions of this type that a person was asked about, in a workspace."""
     return db.execute(
-        """select id, session_id, status, override, created_at, reasons from remit.actions
-           where action = %s and id <> %s and item_id is not null and override is not null
-           order by id desc limit %s""",
-        (action, before, limit),
+        """select a.id, a.session_id, a.status, a.override, a.created_at, a.reasons
+           from remit.actions a join remit.sessions s on s.id = a.session_id
+           where a.action = %(action)s and a.id <> %(before)s and a.item_id is not null and a.override is not null
+             and (%(workspace)s::text is null or s.workspace = %(workspace)s)
+           order by a.id desc limit %(limit)s""",
+        {"action": action, "before": before, "workspace": workspace, "limit": limit},
     ).fetchall()
 
 

@@ -33,6 +33,36 @@ class Login:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A login at the identity provider that has begun."""
+
+    nonce: str
+    verifier: str
+    next: str
+    """The page to go to afterwards."""
+
+
+def put_attempt(db: Db, state: str, attempt: Attempt, lifetime: timedelta) -> None:
+    """Keep an attempt by the SHA-256 of its state."""
+    db.execute("delete from remit.login_attempts where expires_at < clock_timestamp()")
+    db.execute(
+        "insert into remit.login_attempts (state, nonce, verifier, next, expires_at) "
+        "values (%s, %s, %s, %s, clock_timestamp() + %s)",
+        (state, attempt.nonce, attempt.verifier, safe_text(attempt.next, 2_000), lifetime),
+    )
+
+
+def take_attempt(db: Db, state: str) -> Attempt | None:
+    """The attempt of this state, which is used up by it."""
+    row = db.execute(
+        """delete from remit.login_attempts where state = %s
+           returning nonce, verifier, next, expires_at > clock_timestamp() as valid""",
+        (state,),
+    ).fetchone()
+    return Attempt(row["nonce"], row["verifier"], row["next"]) if row is not None and row["valid"] else None
+
+
 def put_link(db: Db, digest: str, person: str | None, by: str, lifetime: timedelta) -> None:
     """Keep a one-time link by its token's SHA-256."""
     db.execute("delete from remit.login_links where expires_at < clock_timestamp() - interval '1 day'")
@@ -100,14 +130,17 @@ def end(db: Db, login_id: str, by: str) -> str:
     return str(row["person"])
 
 
-def listing(db: Db, person: str | None = None) -> list[dict[str, Any]]:
+def listing(
+    db: Db, person: str | None = None, *, before: str | None = None, limit: int = 1_000
+) -> list[dict[str, Any]]:
     """Logins that have not ended, newest first, without anything that could be used."""
     return db.execute(
         """select id, person, via, simulated, browser, created_at, seen_at, expires_at from remit.logins
            where ended_at is null and expires_at > clock_timestamp()
              and (%(person)s::text is null or person = %(person)s)
-           order by id desc limit 1000""",
-        {"person": person},
+             and (%(before)s::text is null or id < %(before)s)
+           order by id desc limit %(limit)s""",
+        {"person": person, "before": before, "limit": limit},
     ).fetchall()
 
 

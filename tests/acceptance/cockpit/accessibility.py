@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from axe_playwright_python.sync_playwright import Axe
-
 from playwright.sync_api import Page
 
 from tests.acceptance.cockpit.office import Office

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
-from fastapi.routing import APIRoute
+from starlette.routing import Mount
 
 from remit import asgi
 from remit.errors import NotEntitled
+from remit.surfaces.api import app as api
 from remit.surfaces.http.guard import COOKIE, Needs, Open
 from tests.acceptance.cockpit.office import Office
 from tests.acceptance.cockpit.test_decide import asked
@@ -108,15 +113,26 @@ def test_a_login_ends_when_its_person_leaves_or_somebody_ends_it(office: Office)
         office.services.logins.offer("gone", "test")
 
 
-def test_every_route_declares_what_it_needs(office: Office) -> None:
-    (mounted,) = [route for route in asgi.app(office.services).routes if getattr(route, "path", None) == ""]
-    missing = []
-    for route in mounted.app.routes:
-        if isinstance(route, APIRoute):
+def endpoints(app: Any) -> Iterator[Any]:
+    """Every endpoint of an application, with the dependencies that it has where it is included."""
+    for route in app.routes:
+        # An included router is one entry of its own kind, which stands for its endpoints.
+        yield from route.effective_candidates() if hasattr(route, "effective_candidates") else [route]
+
+
+def test_every_endpoint_of_cockpit_and_api_declares_what_it_needs(office: Office) -> None:
+    mounted = {route.path: route.app for route in asgi.app(office.services).routes if isinstance(route, Mount)}
+    assert set(mounted) == {"", api.PATH}
+    missing, count = [], Counter[str]()
+    for path, app in mounted.items():
+        for route in endpoints(app):
+            count[path] += 1
             needs = [d.call for d in route.dependant.dependencies if isinstance(d.call, Needs | Open)]
             if len(needs) != 1:
-                missing.append(f"{sorted(route.methods)} {route.path}")
+                missing.append(f"{sorted(route.methods)} {path}{route.path}")
     assert missing == []
+    assert count[""] > 15
+    assert count[api.PATH] > 50
 
 
 def test_the_pages_load_nothing_from_elsewhere(office: Office) -> None:

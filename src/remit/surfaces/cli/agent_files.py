@@ -10,22 +10,7 @@ import click
 from remit.surfaces.cli import common
 
 if TYPE_CHECKING:
-    from remit.domain.agents import AgentVersion
-
-
-def contents(version: AgentVersion) -> dict[str, Any]:
-    """Skills and knowledge of a version, as its card shows them."""
-    from remit.config.skills import skills_of  # noqa: PLC0415 - heavy
-    from remit.storage import knowledge  # noqa: PLC0415
-
-    files, passages = knowledge.count(version)
-    return {
-        "skills": [
-            {"name": s.name, "description": s.description, "files": list(s.files), "allowed_tools": s.allowed_tools}
-            for _, s in sorted(skills_of(version).items())
-        ],
-        "knowledge": {"files": files, "passages": passages, "language": version.spec.language},
-    }
+    pass
 
 
 def print_differences(found: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from remit.surfaces.web import (
     insights,
     item_verbs,
     login,
+    oidc,
     people,
     policies,
     search,
@@ -42,7 +43,7 @@ log = logging.getLogger(__name__)
 
 own = APIRouter()
 _STATIC = FOLDER / "static"
-_DECIDE = tuple(m.router for m in (login, inbox, item_verbs, stops))
+_DECIDE = tuple(m.router for m in (oidc, login, inbox, item_verbs, stops))
 # `/sessions/new` stands before `/sessions/{session_id}`.
 _EXECUTE = tuple(m.router for m in (starting, sessions, session_page, session_parts, forking, actions, search)) + tuple(
     m.router for m in (agents, triggers, workflows)

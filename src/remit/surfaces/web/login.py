@@ -16,6 +16,7 @@ from remit.surfaces.web.rendering import HEADERS, render
 
 router = APIRouter()
 _OFFER = "remit login"
+_BY_LINK = "Make a link on the machine where the project runs, and open it in this browser within a quarter of an hour."
 Anyone = Annotated[None, Depends(Open("whoever comes in is not known yet"))]
 
 
@@ -23,8 +24,9 @@ Anyone = Annotated[None, Depends(Open("whoever comes in is not known yet"))]
 def ask(request: Request, _: Anyone, services: Ours, next: str = "/inbox") -> Response:  # noqa: A002 - in the address
     """Say how somebody comes in."""
     if entered(request) is not None:
-        return RedirectResponse(_inside(next), 303, headers=HEADERS)
-    text = "Make a link on the machine where the project runs, and open it in this browser within a quarter of an hour."
+        return RedirectResponse(inside(next), 303, headers=HEADERS)
+    provider = services.declared.login.oidc
+    text = _BY_LINK if provider is None else "Log in as your company knows you."
     return render(
         request,
         "login.html",
@@ -33,7 +35,8 @@ def ask(request: Request, _: Anyone, services: Ours, next: str = "/inbox") -> Re
         people=None,
         next=next,
         reader="",
-        command=_OFFER,
+        command=_OFFER if provider is None else "",
+        provider=provider.title if provider is not None else "",
         status=200 if services.local else 401,
     )
 
@@ -50,7 +53,15 @@ def show(request: Request, _: Anyone, services: Ours, token: str, next: str = "/
     text = "This link works once." if named is not None else "Say who you are; then the cockpit opens."
     reader = named.name if named is not None else ""
     return render(
-        request, "login.html", heading="Welcome", text=text, people=people, next=next, reader=reader, command=""
+        request,
+        "login.html",
+        heading="Welcome",
+        text=text,
+        people=people,
+        next=next,
+        reader=reader,
+        command="",
+        provider="",
     )
 
 
@@ -66,8 +77,12 @@ def enter(
     """Use a one-time link up and begin a login."""
     if not is_same_origin(request):
         raise NotEntitled("this was sent by another site", advice="Open the link here, and log in from its page.")
-    token = services.logins.redeem(token, person, request.headers.get("user-agent", ""))
-    answer = RedirectResponse(_inside(next), 303, headers=HEADERS)
+    return let_in(request, services.logins.redeem(token, person, request.headers.get("user-agent", "")), next)
+
+
+def let_in(request: Request, token: str, after: str) -> Response:
+    """Give a browser the token of its new login, and go to a page of this server."""
+    answer = RedirectResponse(inside(after), 303, headers=HEADERS)
     answer.set_cookie(
         COOKIE,
         token,
@@ -98,7 +113,7 @@ def theme(
     next: Annotated[str, Form()] = "/inbox",  # noqa: A002
 ) -> Response:
     """Keep a theme in this browser."""
-    answer = RedirectResponse(_inside(next), 303, headers=HEADERS)
+    answer = RedirectResponse(inside(next), 303, headers=HEADERS)
     if theme in {"light", "dark", "auto"} and is_same_origin(request):
         answer.set_cookie("remit_theme", theme, max_age=31_536_000, samesite="lax", httponly=True)
     return answer
@@ -117,7 +132,7 @@ def login_page(request: Request, error: RemitError) -> Response:
     return RedirectResponse(f"/login?next={quote(wanted)}", 303, headers=HEADERS)
 
 
-def _inside(path: str) -> str:
+def inside(path: str) -> str:
     """A place on this server, whatever the address says."""
     plain = path.startswith("/") and not path.startswith(("//", "/\\")) and "\\" not in path and path.isprintable()
     return path if plain else "/inbox"

@@ -1,4 +1,4 @@
-"""The shapes of `--json`, as in `shapes`: triggers, outputs and their reasons, memory, ideas."""
+"""The shapes of `--json`, as in `fields`: triggers, outputs and their reasons, memory, ideas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shapes of what sessions delegate, fork and stream; `shapes.py` says how shapes are kept."""
+"""The shapes of what sessions delegate, fork and stream; `fields` says how shapes are kept."""
 
 from __future__ import annotations
 

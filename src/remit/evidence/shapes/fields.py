@@ -1,4 +1,4 @@
-"""The shapes of `--json`: field to meaning. The commands build from these names, and the reference prints them.
+"""The shapes of `--json`: field to meaning. Commands and the API build from these names; the reference prints them.
 
 A field is never taken away or given another meaning without a new major version; new ones may be added. Ids are
 opaque. Times are ISO 8601 with zone, money is exact text in USD, null is "there is none".
@@ -6,8 +6,8 @@ opaque. Times are ISO 8601 with zone, money is exact text in USD, null is "there
 
 from __future__ import annotations
 
-from remit.surfaces.cli import flow_shapes, shapes_of_programs
-from remit.surfaces.cli.shapes_of_sessions import CHILD, FORK, LINE
+from remit.evidence.shapes import flow, programs
+from remit.evidence.shapes.sessions import CHILD, FORK, LINE
 
 SESSION = {
     "id": "Id of the session: `ses_…`.",
@@ -109,7 +109,7 @@ ITEM_CONTEXT = {
     "raci": "Role to the people or roles that answer for this action type.",
     "risk": "`low`, `medium` or `high`.",
     "reversible": "true if its type declares how it is undone.",
-    "history": "What became of the last ten actions of this type that a person was asked about.",
+    "history": "What became of the last ten actions of this type in this workspace that a person was asked about.",
     "session_usd": "What the session has cost so far, in USD.",
 }
 
@@ -277,11 +277,13 @@ PERSON = {
     "name": "Name.",
     "email": "Address, or null.",
     "slack": "Slack team and user, or null.",
+    "subject": "The `sub` by which the identity provider knows the person, or null.",
     "time_zone": "IANA time zone that the person works in.",
     "status": "`active` or `left`.",
     "manager": "The next in the reporting line, or null.",
     "roles": "Roles that the person holds.",
     "workspaces": "Workspaces that the person belongs to.",
+    "access": "What the person may see and do there or elsewhere: `role` and `workspace`, null for everywhere.",
     "reports_to": "The active managers above, nearest first.",
 }
 
@@ -351,22 +353,22 @@ REFERENCE: tuple[tuple[str, str, dict[str, str]], ...] = (
         "One object for each line, in the order of commits; `remit sessions follow` too.",
         LINE,
     ),
-    ("remit session why", "A list of rows, best first.", flow_shapes.WHY),
-    ("remit session source", "", flow_shapes.SOURCE),
-    ("remit session replay", "A list, one for each turn.", flow_shapes.REPLAYED),
-    ("remit outputs", "A list, newest first.", flow_shapes.OUTPUT),
-    ("remit outputs show", "An output as above, and:", flow_shapes.OUTPUT_SHOWN),
-    ("remit triggers", "A list, by name.", flow_shapes.TRIGGER),
-    ("remit triggers history", "A list, newest first.", flow_shapes.FIRING),
-    ("remit triggers fire", "A list, one for each session.", flow_shapes.FIRED),
-    ("remit triggers backfill", "A list, in the order of time.", flow_shapes.BACKFILLED),
+    ("remit session why", "A list of rows, best first.", flow.WHY),
+    ("remit session source", "", flow.SOURCE),
+    ("remit session replay", "A list, one for each turn.", flow.REPLAYED),
+    ("remit outputs", "A list, newest first.", flow.OUTPUT),
+    ("remit outputs show", "An output as above, and:", flow.OUTPUT_SHOWN),
+    ("remit triggers", "A list, by name.", flow.TRIGGER),
+    ("remit triggers history", "A list, newest first.", flow.FIRING),
+    ("remit triggers fire", "A list, one for each session.", flow.FIRED),
+    ("remit triggers backfill", "A list, in the order of time.", flow.BACKFILLED),
     ("remit inbox", "A list of items, oldest first. `remit decide` and `remit answer` print one.", ITEM),
     ("remit inbox ITEM", "An item as above, `told` as below, and where it is about an action:", ITEM_CONTEXT),
     ("remit inbox ITEM: told", "Who was told of it on which surface.", ITEM_TOLD),
-    ("remit memory", "A list, newest first.", flow_shapes.MEMORY),
-    ("remit memory show", "A memory as above, and:", flow_shapes.MEMORY_SHOWN),
-    ("remit memory show: used", "", flow_shapes.MEMORY_USE),
-    ("remit ideas", "A list, newest first; `remit idea` and its other verbs print one.", flow_shapes.IDEA),
+    ("remit memory", "A list, newest first.", flow.MEMORY),
+    ("remit memory show", "A memory as above, and:", flow.MEMORY_SHOWN),
+    ("remit memory show: used", "", flow.MEMORY_USE),
+    ("remit ideas", "A list, newest first; `remit idea` and its other verbs print one.", flow.IDEA),
     ("remit undo", "A list, newest action first.", UNDONE),
     ("remit stop", "The stop; with `--list` a list of those in force.", STOP),
     ("remit check", "", CHECKED),
@@ -379,13 +381,13 @@ REFERENCE: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("remit agents show", "", AGENT_CARD),
     ("remit agents diff", "", AGENT_DIFF),
     ("remit agents knowledge", "A list of passages, best first.", PASSAGE),
-    ("remit agents walkthrough", "", shapes_of_programs.WALKTHROUGH),
-    ("remit agents tune", "Without values its parameters by name; else:", shapes_of_programs.TUNED),
-    ("remit new", "With `--list` the starting points; else:", shapes_of_programs.NEW),
+    ("remit agents walkthrough", "", programs.WALKTHROUGH),
+    ("remit agents tune", "Without values its parameters by name; else:", programs.TUNED),
+    ("remit new", "With `--list` the starting points; else:", programs.NEW),
     ("remit people", "A list of people.", PERSON),
     ("remit connections", "A list of connections.", CONNECTION),
     ("remit connections pin", "", PINNED),
-    ("remit connections add", "With `--list` the templates; else:", shapes_of_programs.ADDED),
+    ("remit connections add", "With `--list` the templates; else:", programs.ADDED),
     ("remit budgets", "A list, newest first.", BUDGET),
     ("remit audit records", "A list, in the order in which they were written.", RECORD),
     ("remit audit verify", "", VERIFIED),

@@ -1,4 +1,4 @@
-"""The shapes of `--json`, as in `shapes`: walks through programs, tuning, starting points, templates."""
+"""The shapes of `--json`, as in `fields`: walks through programs, tuning, starting points, templates."""
 
 from __future__ import annotations
 
