@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.acceptance.cockpit.bureau import named
 from tests.acceptance.cockpit.office import DIRECTORY, Office, open_office
 from tests.acceptance.shop import Shop
 from tests.browser import find
 
+expect.set_options(timeout=20_000)  # how fast it is, is measured elsewhere
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
 

@@ -66,7 +66,7 @@ class Office:
         url = url or (self._servers[0].url if self._servers else self.serve())
         context = self._browser.new_context(base_url=url, **how)
         context.add_cookies([{"name": COOKIE, "value": self.token(person), "url": url}])
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         page = context.new_page()
         page.on("pageerror", lambda error: self.problems.append(f"{page.url}: {error}"))
         page.on("console", lambda said: self._note(said.text) if said.type == "error" else None)
