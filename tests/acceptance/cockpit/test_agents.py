@@ -61,7 +61,7 @@ def test_an_agent_is_suspended_with_a_reason_and_does_nothing_until_it_is_back(o
     page.get_by_role("button", name="Suspend it").click()
     expect(page.get_by_text("Suspended by Rita Stone")).to_be_visible()
     expect(page.get_by_text("It pays the wrong people")).to_be_visible()
-    expect(watching.get_by_text("suspended")).to_be_visible(timeout=5_000)
+    expect(watching.get_by_text("suspended")).to_be_visible()
     with pytest.raises(NotEntitled, match="clerk is suspended"):
         open_bureau.shop.start({"tool": "peek"})
     page.get_by_label("Why").fill("It was mended")

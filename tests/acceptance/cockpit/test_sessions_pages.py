@@ -73,7 +73,7 @@ def test_a_session_is_found_by_what_it_is(desk: Office) -> None:
     page.goto("/sessions?status=finished")
     started = begin(desk.shop, "wordy", {"question": "soon"}, title="It comes by itself")
     desk.shop.finish(started)
-    expect(page.get_by_role("link", name="It comes by itself")).to_be_visible(timeout=5_000)
+    expect(page.get_by_role("link", name="It comes by itself")).to_be_visible()
 
 
 def test_lists_are_in_pages(desk: Office) -> None:
@@ -102,7 +102,7 @@ def test_several_people_and_agents_talk_in_one_session(desk: Office) -> None:
     page.get_by_role("combobox", name="To", exact=True).select_option("chat")
     page.get_by_role("button", name="Send").click()
     answer = page.get_by_role("article").nth(3)
-    expect(answer).to_contain_text("and which belong to Acme?", timeout=10_000)  # it comes by itself
+    expect(answer).to_contain_text("and which belong to Acme?")  # it comes by itself
     expect(answer).to_contain_text("chat")
     expect(page.get_by_role("article").nth(2)).to_contain_text("to @chat")
     page.get_by_label("Message").fill("@nobody hello")
@@ -130,7 +130,7 @@ def test_a_session_says_why_it_waits_and_is_moved_with_a_reason(desk: Office) ->
     page.locator("summary", has_text="Resume").click()
     page.get_by_label("Why").first.fill("Cleo said yes")
     page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text("It waits for an approval.")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("It waits for an approval.")).to_be_visible()
     page.get_by_role("link", name="steps: Pay of 120 USD").click()
     page.get_by_role("button", name="Approve", exact=True).click()
     desk.shop.finish(session_id)

@@ -27,7 +27,7 @@ def test_the_map_says_where_work_waits_and_where_it_went_wrong(open_bureau: Offi
     open_bureau.shop.start({"tool": "peek"})
     second = open_bureau.shop.start({"tool": "pay", "who": "lee", "amount": 300, "currency": "USD"})
     open_bureau.shop.wait_for(second, "approval")
-    expect(page.get_by_role("link", name="2 waiting", exact=True)).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("link", name="2 waiting", exact=True)).to_be_visible()
 
 
 def test_the_work_of_other_workspaces_is_not_on_the_map(bureau: Office) -> None:
