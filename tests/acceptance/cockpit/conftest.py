@@ -9,9 +9,12 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.acceptance.cockpit.bureau import named
+from tests.acceptance.cockpit.desk import DESK
 from tests.acceptance.cockpit.office import DIRECTORY, Office, open_office
-from tests.acceptance.shop import Shop
+from tests.acceptance.nursery import Nursery
+from tests.acceptance.shop import Shop, open_shop
 from tests.browser import find
+from tests.conftest import DatabaseFactory
 
 expect.set_options(timeout=20_000)  # how fast it is, is measured elsewhere
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -59,3 +62,21 @@ def open_bureau(changed_shop: Callable[..., Shop], browser: Browser) -> Iterator
     with open_office(changed_shop(**named()), browser) as office:
         yield office
         assert office.problems == []
+
+
+@pytest.fixture(scope="module")
+def desk(
+    database_factory: DatabaseFactory,
+    migrated: str,
+    nursery: Nursery,
+    browser: Browser,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Office]:
+    """A company of several agents with a worker and a browser, shared by the tests of a file."""
+    database = database_factory.create(migrated)
+    with open_shop(tmp_path_factory.mktemp("desk") / "shop", database.url(), nursery, **DESK) as shop:
+        shop.worker()
+        with open_office(shop, browser) as office:
+            yield office
+            assert office.problems == []
+    database_factory.drop(database)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.acceptance.cockpit.office import DIRECTORY
+from typing import Any
+
+from tests.acceptance.cockpit.office import DIRECTORY, Office
 from tests.acceptance.delegating import agent
 from tests.acceptance.talking import COMPANY
 
@@ -38,3 +40,19 @@ DESK = {
     "directory.yaml": DIRECTORY.replace("{id: vault, title", "{id: elsewhere, title: Elsewhere}, {id: vault, title"),
 }
 """Files of the company; `keeper` is in Otto's workspace, and nobody of the shop sees it."""
+
+
+def pays(*amounts: int) -> dict[str, Any]:
+    return {"steps": [{"who": "kim", "amount": amount} for amount in amounts]}
+
+
+def sessions_of(desk: Office, who: str, **query: str) -> str:
+    return desk.client(who).get("/sessions", params=query).text
+
+
+def action_of(desk: Office, session_id: str, place: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = desk.shop.session(session_id)["actions"][place]
+    return found
+
+
+HOSTILE = "<script>alert(1)</script>\u202egpj.exe {{ 7*7 }}"
