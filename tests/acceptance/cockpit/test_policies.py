@@ -16,7 +16,7 @@ def test_a_verdict_leads_to_its_policy_with_how_often_it_was_named(open_bureau: 
     session_id, item_id = asked(open_bureau)
     page = open_bureau.page("bo")
     page.goto(f"/inbox/{item_id}")
-    page.get_by_role("link", name="pay_over_100").click()
+    page.get_by_role("link", name="The policy among the others").click()
     policy = page.locator("#pay_over_100")
     expect(policy).to_be_in_viewport()
     expect(policy.get_by_text("asks a person")).to_be_visible()
