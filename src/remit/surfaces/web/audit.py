@@ -13,12 +13,13 @@ from starlette.responses import Response, StreamingResponse
 
 from remit.bootstrap import Services
 from remit.domain.access import Permission, Viewer
+from remit.domain.checkpoints import VerifierKey
 from remit.domain.insights import PACES, WAIT_NAMES
 from remit.domain.records import MEANINGS, Tag
-from remit.errors import InvalidInput
+from remit.errors import InvalidInput, NotFound
 from remit.evidence import choosing
 from remit.evidence.export import ExportRequest, write_export
-from remit.governance.sealer import ensure_sealer_key
+from remit.governance.sealer import KEY_FILE, ensure_sealer_key
 from remit.storage import facets, sessions
 from remit.storage.database import connect
 from remit.surfaces.http.guard import Auditing, Ours, must, must_see
@@ -67,7 +68,7 @@ def show(request: Request, viewer: Auditing, services: Ours, before: int | None 
             before=before,
             total=0 if note else facets.count(db, wanted, where, MOST + 1),
             seal=choosing.seal_state(db),
-            verifier=str(ensure_sealer_key(services.state).verifier),
+            verifier=_verifier(services),
             meanings=MEANINGS,
             sources=_SOURCES,
             outcomes=_OUTCOMES,
@@ -125,15 +126,25 @@ def _proof(viewer: Viewer, services: Services, session: str, *, contents: bool) 
         contents=contents,
         redact={name: action.redact for name, action in project.actions.items() if action.redact},
     )
+    key = _verifier(services)
+    if key is None:
+        raise NotFound("there is no sealer's key here", advice="Export where a worker runs: `remit audit export`.")
     file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when its last byte is sent
     try:
         with connect(services.url, autocommit=True) as db:
-            write_export(db, file, ensure_sealer_key(services.state).verifier, asked)
+            write_export(db, file, key, asked)
     except BaseException:
         file.close()
         raise
     name = f"{re.sub('[^a-z0-9_]', '', session) or 'record'}.remit.jsonl"
     return StreamingResponse(_read(file), media_type="application/jsonl", headers=_as_file(name))
+
+
+def _verifier(services: Services) -> VerifierKey | None:
+    """The public key of the sealer; None where no worker has made or been given one. To look must not make another."""
+    if not (services.state / KEY_FILE).is_file():
+        return None
+    return ensure_sealer_key(services.state).verifier
 
 
 def _read(file: Any) -> Iterator[bytes]:
