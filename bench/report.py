@@ -29,7 +29,7 @@ def render(found: dict[str, Any]) -> str:
         python=machine["python"],
         load=machine["load_before"],
         note=f"\n\nOf this run: {found['note']}." if "note" in found else "",
-        rounds=found.get("cockpit", {}).get("rounds", "some"),
+        rounds=found.get("cockpit", {}).get("rounds", 40),
         rows="\n".join(f"| {what} | {value} | {aim} |" for what, value, aim in rows),
     )
 
