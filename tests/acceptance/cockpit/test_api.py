@@ -56,6 +56,10 @@ def test_a_program_finds_understands_and_decides(office: Office) -> None:
     assert (view["person"], view["details_at"] is not None) == ("bo", True)
     stale = bo.post(f"{V1}/inbox/{item_id}/approve", json={"reason": "fine", "args_digest": "other"})
     assert stale.status_code == 409
+    assert bo.post(f"{V1}/inbox/{item_id}/take").json()["detail"]["taken_by"] == "bo"
+    assert bo.post(f"{V1}/inbox/{item_id}/put-back").json()["detail"]["taken_by"] is None
+    handed = bo.post(f"{V1}/inbox/{item_id}/hand", json={"to": "nobody", "reason": "yours"})
+    assert handed.status_code in {403, 404, 422}
     wanted = {"reason": "fine", "args_digest": item["detail"]["args_digest"]}
     decided = bo.post(f"{V1}/inbox/{item_id}/approve", json=wanted).json()
     assert (decided["status"], decided["decision"]["via"]) == ("decided", "api")

@@ -13,6 +13,7 @@ from remit.domain.access import Viewer
 from remit.domain.inbox import ItemStatus
 from remit.errors import Conflict, InvalidInput
 from remit.evidence.shaping import work as shaping
+from remit.governance import taking
 from remit.storage import cockpit
 from remit.storage.sessions import Db
 from remit.surfaces.api import models, own_models
@@ -46,6 +47,12 @@ class Answer(Body):
     value: Any = Field(description="As the item's form says; text is read as people type it.")
     reason: str = Field("", max_length=4_000, description="Why; kept with the answer.")
     remember: bool = Field(False, description="Remember the answer, so that this is not asked again.")
+
+
+class Handing(Because):
+    """To whom an item is handed."""
+
+    to: str = Field(max_length=200, description="The person.")
 
 
 class Words(Body):
@@ -114,6 +121,40 @@ def answer(viewer: Seeing, once: Once, item_id: str, body: Answer) -> Response:
         value = body.value if isinstance(body.value, str) else canonical.normalise(body.value, what="answer")
         verbs = once.services.sessions.within(db)
         return shaping.item(verbs.answer(item_id, once.who, value, body.reason, remember=body.remember))
+
+    return once.do(work)
+
+
+@router.post("/inbox/{item_id}/take", response_model=models.Item)
+def take(viewer: Seeing, once: Once, item_id: str) -> Response:
+    """Tell the others who are asked that you look at it."""
+
+    def work(db: Db) -> dict[str, Any]:
+        item_of(viewer, db, item_id)
+        return shaping.item(taking.take(db, item_id, once.who))
+
+    return once.do(work)
+
+
+@router.post("/inbox/{item_id}/put-back", response_model=models.Item)
+def put_back(viewer: Seeing, once: Once, item_id: str) -> Response:
+    """Tell them that you do not look at it any more."""
+
+    def work(db: Db) -> dict[str, Any]:
+        item_of(viewer, db, item_id)
+        return shaping.item(taking.put_back(db, item_id, once.who))
+
+    return once.do(work)
+
+
+@router.post("/inbox/{item_id}/hand", response_model=models.Item)
+def hand(viewer: Seeing, once: Once, item_id: str, body: Handing) -> Response:
+    """Hand it to somebody else, who is told why."""
+
+    def work(db: Db) -> dict[str, Any]:
+        item_of(viewer, db, item_id)
+        governance = once.services.deployments.load()
+        return shaping.item(taking.hand_over(db, governance, item_id, once.who, body.to, body.reason))
 
     return once.do(work)
 
