@@ -27,7 +27,7 @@ class Company:
         self.signs_with = self.key
         self.who: dict[str, Any] = {"sub": "u-bo", "email": "bo@example.com", "email_verified": True}
         self.changed: dict[str, Any] = {}
-        """Claims of ID tokens that are otherwise than they should be; None leaves one out."""
+        """Claims of ID tokens that are wrong: None leaves one out, times are seconds from now."""
         self.description: dict[str, Any] = {}
         self.header = {"alg": "RS256", "kid": "k1"}
         self.asked: list[str] = []
@@ -103,7 +103,8 @@ class Company:
             return None
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": CLIENT, "exp": now + 300, "iat": now, "nonce": asked["nonce"], **self.who}
-        claims = {name: value for name, value in (claims | self.changed).items() if value is not None}
+        changed = {n: now + v if n in {"exp", "iat"} and v is not None else v for n, v in self.changed.items()}
+        claims = {name: value for name, value in (claims | changed).items() if value is not None}
         return jwt.encode(self.header, claims, self.signs_with, algorithms=[self.header["alg"]])
 
     def close(self) -> None:

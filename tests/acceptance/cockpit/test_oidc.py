@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -104,9 +103,9 @@ def test_whoever_the_company_knows_comes_in_to_where_they_were(house: Office, co
         {"aud": [CLIENT, "another"]},
         {"azp": "another"},
         {"iss": "https://evil.example"},
-        {"exp": int(time.time()) - 3_600},
+        {"exp": -3_600},
         {"exp": None},
-        {"iat": int(time.time()) + 86_400},
+        {"iat": 86_400},
         {"sub": None},
     ],
     ids=repr,
