@@ -57,8 +57,6 @@ class Named:
 
     policy: str
     times: int
-    last: str
-    """The newest action."""
 
 
 def standing(db: Db, agents: list[str], workspaces: list[str] | None, most: int) -> dict[str, Standing]:
@@ -156,14 +154,36 @@ def named_policies(db: Db, workspaces: list[str] | None, days: int = 7) -> tuple
                select id, session_id, policy_ids from remit.actions where id >= %(since)s
                order by id desc limit %(limit)s),
              named as materialized (
-               select a.session_id, policy, count(*) as times, max(a.id) as last
+               select a.session_id, policy, count(*) as times
                from newest a, unnest(a.policy_ids) as policy group by 1, 2)
-           select policy, sum(times) as times, max(last) as last from named a where {_SEEN} group by policy
-           union all select '', count(*), '' from newest""",  # noqa: S608
+           select policy, sum(times) as times from named a where {_SEEN} group by policy
+           union all select '', count(*) from newest""",  # noqa: S608
         {"since": _since(db, timedelta(days=days)), "workspaces": workspaces, "limit": RECENT},
     ).fetchall()
-    found = {row["policy"]: Named(row["policy"], int(row["times"]), row["last"]) for row in rows}
+    found = {row["policy"]: Named(row["policy"], int(row["times"])) for row in rows}
     return found, found.pop("").times >= RECENT
+
+
+def decisions_naming(
+    db: Db, policy: str, workspaces: list[str] | None, *, before: str | None = None, limit: int = 50, days: int = 7
+) -> list[dict[str, Any]]:
+    """The actions behind `named_policies`, newest first; `before` is the last id of the page before."""
+    return db.execute(
+        f"""with newest as materialized (
+               select id, session_id, agent, action, status, policy_ids, created_at from remit.actions
+               where id >= %(since)s order by id desc limit %(most)s)
+           select id, session_id, agent, action, status, created_at from newest a
+           where %(policy)s = any(policy_ids) and (%(before)s::text is null or id < %(before)s) and {_SEEN}
+           order by id desc limit %(limit)s""",  # noqa: S608 - `_SEEN` is ours
+        {
+            "since": _since(db, timedelta(days=days)),
+            "most": RECENT,
+            "policy": policy,
+            "before": before,
+            "workspaces": workspaces,
+            "limit": limit,
+        },
+    ).fetchall()
 
 
 def suspensions(db: Db, agents: list[str]) -> dict[str, Suspension]:

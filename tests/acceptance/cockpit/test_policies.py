@@ -23,9 +23,13 @@ def test_a_verdict_leads_to_its_policy_with_how_often_it_was_named(open_bureau: 
     expect(policy.get_by_text("policies/shop.cedar:10")).to_be_visible()
     expect(policy.get_by_text("about till.pay")).to_be_visible()
     action = open_bureau.shop.session(session_id)["actions"][0]["id"]
-    expect(policy.get_by_role("link", name="named once")).to_have_attribute("href", f"/actions/{action}")
     policy.get_by_text("policies/shop.cedar:10").click()
     expect(policy.get_by_text('context.approved_by.contains("accountable")')).to_be_visible()
+    policy.get_by_role("link", name="named once").click()
+    expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.locator(f'a[href="/actions/{action}"]')).to_be_visible()
+    assert open_bureau.client("otto").get("/policies/decisions?policy=pay_over_100").text.count("/actions/") == 0
+    assert open_bureau.client("bo").get("/policies/decisions?policy=keeper_finds").status_code == 404
 
 
 def test_policies_of_other_workspaces_and_their_names_are_not_shown(bureau: Office) -> None:
@@ -123,7 +127,13 @@ def test_what_cannot_be_tried_says_why_and_names_nothing_hidden(bureau: Office) 
 
 def test_everybody_can_use_the_pages(open_bureau: Office) -> None:
     asked(open_bureau)
-    accessible(open_bureau, "ada", "/policies", "/policies/try?agent=clerk&action=till.pay")
+    accessible(
+        open_bureau,
+        "ada",
+        "/policies",
+        "/policies/decisions?policy=pay_over_100",
+        "/policies/try?agent=clerk&action=till.pay",
+    )
     page = open_bureau.page("ada")
     page.goto("/policies/try?agent=clerk&action=till.peek")
     page.get_by_role("button", name="Say what would happen").click()

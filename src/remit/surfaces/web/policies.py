@@ -13,7 +13,7 @@ from remit.domain import canonical
 from remit.domain.access import Viewer
 from remit.domain.actions import MODEL_REQUEST, visible_schema
 from remit.domain.agents import AutonomyLevel
-from remit.errors import InvalidInput, RemitError
+from remit.errors import InvalidInput, NotFound, RemitError
 from remit.governance import visibility
 from remit.governance.explaining import actions_of
 from remit.governance.policy.reading import Policy
@@ -25,6 +25,7 @@ from remit.surfaces.http.guard import Ours, Seeing
 from remit.surfaces.web.rendering import page
 
 router = APIRouter()
+_PAGE = 50
 _LABELS = ("untrusted", "private")
 _LEVELS: tuple[AutonomyLevel, ...] = get_args(AutonomyLevel)
 _EXAMPLES: dict[str, Any] = {"number": 0, "integer": 0, "boolean": False, "array": [], "object": {}, "string": ""}
@@ -60,6 +61,27 @@ def listing(request: Request, viewer: Seeing, services: Ours, action: str = "") 
             action=action,
             actions=_actions(viewer, governance),
             count=sum(map(len, files.values())),
+        )
+
+
+@router.get("/policies/decisions")
+def decisions(request: Request, viewer: Seeing, services: Ours, policy: str, before: str = "") -> Response:
+    """The decisions that named a policy, newest first."""
+    governance = services.deployments.load()
+    found = next((p for p in visibility.policies(viewer, governance) if p.id == policy), None)
+    if found is None:
+        raise NotFound(f"there is no policy {policy}", advice="Look at the list of policies.")
+    with services.sessions.transaction() as db:
+        rows = cockpit_agents.decisions_naming(db, policy, viewer.workspaces(), before=before or None, limit=_PAGE + 1)
+        return page(
+            request,
+            "policy_decisions.html",
+            viewer,
+            db,
+            policy=found,
+            rows=rows[:_PAGE],
+            more=rows[_PAGE - 1]["id"] if len(rows) > _PAGE else None,
+            recent=cockpit_agents.RECENT,
         )
 
 
