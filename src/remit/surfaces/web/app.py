@@ -37,7 +37,7 @@ from remit.surfaces.web import (
     workflows,
 )
 from remit.surfaces.web.login import login_page
-from remit.surfaces.web.rendering import FOLDER, HEADERS, page, render
+from remit.surfaces.web.rendering import FOLDER, HEADERS, note_position, page, render
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def application(services: Services, live: Live) -> FastAPI:
             "the cockpit's assets are missing from this installation",
             advice="Install Remit anew where a package registry for npm can be reached, or from a finished wheel.",
         )
-    cockpit = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    cockpit = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(note_position)])
     cockpit.state.services, cockpit.state.live = services, live
     for part in (own, *_DECIDE, *_EXECUTE, *_RECORD):
         cockpit.include_router(part)
