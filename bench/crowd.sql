@@ -4,6 +4,7 @@ create function pg_temp.stamp(at timestamptz) returns text language sql immutabl
     select string_agg(substr('0123456789abcdefghjkmnpqrstvwxyz', (((extract(epoch from at) * 1000)::bigint
         >> (5 * (9 - k))) & 31)::integer + 1, 1), '' order by k) from generate_series(0, 9) k
 $$;
+delete from remit.records; -- of deploying the project just now: the log would begin with what happened last
 insert into remit.bundles values ('bench', '', 'bench', '', 'person:ada') on conflict do nothing;
 insert into remit.agent_versions (agent, digest, bundle_digest)
 select 'agent_' || lpad(n::text, 2, '0'), 'v1', 'bench' from generate_series(1, 20) n;
