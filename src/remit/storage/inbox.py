@@ -14,6 +14,9 @@ from remit.errors import NotFound
 from remit.storage.database import safe_json, safe_text
 from remit.storage.sessions import Db, record
 
+MISSING = "`remit inbox` and the cockpit's inbox list the open ones."
+"""What to do where there is no such item, or none for whoever asks: nobody can tell the two apart."""
+
 
 def listing(
     db: Db,
@@ -50,7 +53,7 @@ def get(db: Db, item_id: str, *, lock: bool = False) -> InboxItem:
         (item_id,),
     ).fetchone()
     if row is None:
-        raise NotFound(f"there is no inbox item {item_id}", advice="`remit inbox` lists the open ones.")
+        raise NotFound(f"there is no inbox item {item_id}", advice=MISSING)
     return as_item(row)
 
 

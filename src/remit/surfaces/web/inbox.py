@@ -204,7 +204,7 @@ def _item_page(
 def visible(viewer: Viewer, item: InboxItem) -> InboxItem:
     """The item, if the viewer sees its workspace or is asked. Raises NotFound, as for one that does not exist."""
     if viewer.person not in item.assignees and not viewer.may(Permission.SEE, item.workspace):
-        raise NotFound(f"there is no inbox item {item.id}", advice="Look at the inbox.")
+        raise NotFound(f"there is no inbox item {item.id}", advice=inbox.MISSING)
     return item
 
 
