@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _PAUSE = 0.4  # seconds between two looks
 _ALIVE = 20.0  # seconds after which a silent stream says that it is there
+_BUSY = frozenset({"sessions", "record"})
+"""What changes all the time where much goes on: told at most every `_REST` seconds to each page."""
+_REST = 2.0
 _INBOX = ("approval", "item", "question", "idea", "action:waiting", "comment")
 
 
@@ -41,7 +45,7 @@ class Change:
 @dataclass(eq=False)
 class _Listener:
     viewer: Viewer
-    waiting: asyncio.Queue[Change] = field(default_factory=lambda: asyncio.Queue(1_000))
+    waiting: asyncio.Queue[list[Change]] = field(default_factory=lambda: asyncio.Queue(1_000))
 
 
 class Live:
@@ -50,32 +54,33 @@ class Live:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._listeners: set[_Listener] = set()
+        self._position = ""
+        """Where the record was looked at last; kept when a look fails, so that nothing is left out."""
         self._awaited = asyncio.Event()
         self._looking = asyncio.Event()
         """Set while the loop has a position: what comes behind it reaches every listener."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look, until told to stop. Where nobody listens, nothing is asked."""
-        position = ""
         while not stopping.is_set():
             if not self._listeners:
-                position = ""
+                self._position = ""
                 self._awaited.clear()
                 self._looking.clear()
                 await _either(self._awaited, stopping)
                 continue
             try:
-                position = position or await asyncio.to_thread(self._now)
+                self._position = self._position or await asyncio.to_thread(self._now)
                 self._looking.set()
-                changes, position = await asyncio.to_thread(self._look, position)
+                changes, self._position = await asyncio.to_thread(self._look, self._position)
             except RemitError as error:
                 log.warning("the record cannot be looked at: %s", error.message)
                 changes = []
-            for change in changes:
+            if changes:
                 for listener in self._listeners:
                     # A full queue is not read; whoever begins to read it again fetches everything.
                     with contextlib.suppress(asyncio.QueueFull):
-                        listener.waiting.put_nowait(change)
+                        listener.waiting.put_nowait(changes)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), _PAUSE)
 
@@ -87,14 +92,25 @@ class Live:
         try:
             await self._looking.wait()  # only then: what happens between this look and the loop's first would be lost
             missed, _ = await asyncio.to_thread(self._look, after)
-            for change in missed:
-                yield _event(change, viewer)
+            if missed:
+                yield _events(_topics(missed, viewer), missed[-1].position)
             yield b": here\n\n"
+            held, free_at, position = set[str](), 0.0, after
             while True:
+                now = time.monotonic()
+                if held and now >= free_at:
+                    yield _events(held, position)
+                    held, free_at = set(), now + _REST
                 try:
-                    yield _event(await asyncio.wait_for(listener.waiting.get(), _ALIVE), viewer)
+                    changes = await asyncio.wait_for(listener.waiting.get(), free_at - now if held else _ALIVE)
                 except TimeoutError:
-                    yield b": here\n\n"
+                    if not held:
+                        yield b": here\n\n"
+                    continue
+                position, topics = changes[-1].position, _topics(changes, viewer)
+                held |= topics & _BUSY
+                if topics - _BUSY:
+                    yield _events(topics - _BUSY, None if held else position)
         finally:
             self._listeners.discard(listener)
 
@@ -126,14 +142,23 @@ def _change(row: dict[str, Any], sessions: dict[str, cockpit.Concerned]) -> Chan
     return Change(row["position"], frozenset(topics), concerned.workspace, concerned.people)
 
 
-def _event(change: Change, viewer: Viewer) -> bytes:
-    """One event for each topic that the viewer may know of, and then the position, so that none comes twice."""
-    topics = change.topics
-    if change.workspace is not None and not viewer.may(Permission.SEE, change.workspace):
-        asked = viewer.person in change.people
-        topics = frozenset(t for t in topics if asked and (t == "inbox" or t.startswith("item-")))
+def _topics(changes: list[Change], viewer: Viewer) -> set[str]:
+    """What has changed, as far as the viewer may know."""
+    return set().union(*(_open_to(viewer, change) for change in changes))
+
+
+def _events(topics: set[str], position: str | None) -> bytes:
+    """One event for each topic, and the position behind them, which the browser sends when it comes back."""
     lines = [f"event: {topic}\ndata: -\n\n" for topic in sorted(topics)]
-    return ("".join(lines) + f"id: {change.position}\n\n").encode()
+    return ("".join(lines) + (f"id: {position}\n\n" if position is not None else ": \n\n")).encode()
+
+
+def _open_to(viewer: Viewer, change: Change) -> frozenset[str]:
+    """What of a change somebody may know: all, or only that they are asked for something."""
+    if change.workspace is None or viewer.may(Permission.SEE, change.workspace):
+        return change.topics
+    asked = viewer.person in change.people
+    return frozenset(t for t in change.topics if asked and (t == "inbox" or t.startswith("item-")))
 
 
 async def _either(first: asyncio.Event, second: asyncio.Event) -> None:
