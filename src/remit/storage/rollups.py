@@ -133,6 +133,7 @@ def count(db: Db, limit: int = 2_000) -> int:
     until = min(start + limit, int(row["size"]) if row is not None else 0)
     if until <= start:
         return 0
+    db.execute("set local jit = off")  # a few leaves at a time: compiling would take longer than counting
     db.execute(
         _COUNT,
         {
