@@ -19,11 +19,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 WEB = Path("src/remit/surfaces/web")
 FILES = {
-    "tabler.css": "@tabler/core/dist/css/tabler.min.css",
-    "htmx.js": "htmx.org/dist/htmx.min.js",
-    "hx-sse.js": "htmx.org/dist/ext/hx-sse.min.js",
+    "tabler.css": ("@tabler/core/dist/css/tabler.min.css",),
+    # In one file: htmx looks at the page in the first free moment, and would not know of an extension that comes later.
+    "htmx.js": ("htmx.org/dist/htmx.min.js", "htmx.org/dist/ext/hx-sse.min.js"),
 }
-"""Name in the package to place in `node_modules`."""
+"""Name in the package to places in `node_modules`, put one behind the other."""
 LICENSES = {"htmx.LICENSE.txt": "htmx.org/LICENSE"}
 """Tabler carries its own in the first lines of its file."""
 _SOURCE_MAP = re.compile(rb"\s*(//|/\*)# sourceMappingURL=\S+( \*/)?")  # would be asked for and is not there
@@ -56,8 +56,8 @@ class Assets(BuildHookInterface[Any]):
             raise RuntimeError(f"the cockpit's assets could not be fetched with npm:\n{done.stderr or done.stdout}")
 
     def _copy(self, modules: Path, vendor: Path) -> None:
-        for name, source in FILES.items():
-            text = _SOURCE_MAP.sub(b"", (modules / source).read_bytes())
+        for name, sources in FILES.items():
+            text = b"\n".join(_SOURCE_MAP.sub(b"", (modules / source).read_bytes()) for source in sources)
             (vendor / name).write_bytes(text)
             (vendor / f"{name}.gz").write_bytes(gzip.compress(text, 9, mtime=0))
         for name, source in LICENSES.items():

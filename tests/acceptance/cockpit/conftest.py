@@ -21,9 +21,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 FLAGS += ["--disable-component-update", "--disable-sync"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A real Chromium. Without one the test is skipped; where CI is set it fails."""
+    """A real Chromium. Without one the test is skipped; where CI is set it fails.
+
+    Its library has an event loop run in this thread as long as it is open, beside which `asyncio.run` refuses to work:
+    it is closed before tests of another file begin.
+    """
     path = find()
     if path is None:
         said = "there is no Chromium: see tests/browser.py"

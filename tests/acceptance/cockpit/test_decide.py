@@ -83,6 +83,17 @@ def test_a_list_shows_what_comes_in_by_itself(open_cockpit: Office) -> None:
     expect(page.get_by_role("link", name="clerk: Pay of 120 USD")).to_be_visible()
 
 
+def test_a_long_transaction_elsewhere_holds_no_page_back(open_cockpit: Office) -> None:
+    open_cockpit.shop.worker()
+    page = open_cockpit.page("bo")
+    page.goto("/inbox")
+    with open_cockpit.services.sessions.transaction() as long:
+        long.execute("select pg_current_xact_id()")
+        session_id = open_cockpit.shop.start({"tool": "pay", "who": "kim", "amount": 120, "currency": "USD"})
+        open_cockpit.shop.wait_for(session_id, "approval")
+        expect(page.get_by_role("link", name="clerk: Pay of 120 USD")).to_be_visible()
+
+
 def test_deciding_works_without_scripts_and_once(open_cockpit: Office) -> None:
     session_id, item_id = asked(open_cockpit)
     page, late = (open_cockpit.page("bo", java_script_enabled=False) for _ in range(2))

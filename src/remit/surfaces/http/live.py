@@ -19,6 +19,7 @@ from remit.bootstrap import Services
 from remit.domain.access import Permission, Viewer
 from remit.errors import RemitError
 from remit.storage import cockpit, stream
+from remit.storage.sessions import Db
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,6 @@ _INBOX = ("approval", "item", "question", "idea", "action:waiting", "comment")
 class Change:
     """Something that has happened, as far as a page may know of it."""
 
-    position: str
     topics: frozenset[str]
     workspace: str | None
     """The session's; None: it concerns no session, and is told to everybody."""
@@ -56,6 +56,9 @@ class Live:
         self._listeners: set[_Listener] = set()
         self._position = ""
         """Where the record was looked at last; kept when a look fails, so that nothing is left out."""
+        self._highest = 0
+        self._told: set[int] = set()
+        """Numbers of records that were told as soon as they were visible, and come once more in order."""
         self._awaited = asyncio.Event()
         self._looking = asyncio.Event()
         """Set while the loop has a position: what comes behind it reaches every listener."""
@@ -70,9 +73,11 @@ class Live:
                 await _either(self._awaited, stopping)
                 continue
             try:
-                self._position = self._position or await asyncio.to_thread(self._now)
+                if not self._position:
+                    self._position, self._highest = await asyncio.to_thread(self._now)
+                    self._told.clear()
                 self._looking.set()
-                changes, self._position = await asyncio.to_thread(self._look, self._position)
+                changes = await asyncio.to_thread(self._look)
             except RemitError as error:
                 log.warning("the record cannot be looked at: %s", error.message)
                 changes = []
@@ -91,9 +96,9 @@ class Live:
         self._awaited.set()
         try:
             await self._looking.wait()  # only then: what happens between this look and the loop's first would be lost
-            missed, _ = await asyncio.to_thread(self._look, after)
+            missed = await asyncio.to_thread(self._missed, after)
             if missed:
-                yield _events(_topics(missed, viewer), missed[-1].position)
+                yield _events(_topics(missed, viewer), after)
             yield b": here\n\n"
             held, free_at, position = set[str](), 0.0, after
             while True:
@@ -107,22 +112,38 @@ class Live:
                     if not held:
                         yield b": here\n\n"
                     continue
-                position, topics = changes[-1].position, _topics(changes, viewer)
+                position, topics = self._position, _topics(changes, viewer)
                 held |= topics & _BUSY
                 if topics - _BUSY:
                     yield _events(topics - _BUSY, None if held else position)
         finally:
             self._listeners.discard(listener)
 
-    def _now(self) -> str:
+    def _now(self) -> tuple[str, int]:
         with self._services.sessions.transaction() as db:
-            return stream.now(db)
+            return stream.now(db), stream.highest(db)
 
-    def _look(self, position: str) -> tuple[list[Change], str]:
+    def _look(self) -> list[Change]:
+        """What is new: first what is visible already, then, in order, what was committed behind it."""
         with self._services.sessions.transaction() as db:
-            found, position = stream.after(db, position)
-            sessions = cockpit.concerned(db, [row["session_id"] for row in found if row["session_id"] is not None])
-        return [_change(row, sessions) for row in found], position
+            found = stream.early(db, self._highest)
+            settled, position = stream.after(db, self._position)
+            self._told |= {row["id"] for row in found}
+            late = [row for row in settled if row["id"] not in self._told]
+            changes = _changes(db, [*found, *late])
+        self._told -= {row["id"] for row in settled}
+        self._highest = max([self._highest, *(row["id"] for row in found)])
+        self._position = position
+        return changes
+
+    def _missed(self, position: str) -> list[Change]:
+        with self._services.sessions.transaction() as db:
+            return _changes(db, stream.after(db, position, settled=False)[0])
+
+
+def _changes(db: Db, found: list[dict[str, Any]]) -> list[Change]:
+    sessions = cockpit.concerned(db, [row["session_id"] for row in found if row["session_id"] is not None])
+    return [_change(row, sessions) for row in found]
 
 
 def _change(row: dict[str, Any], sessions: dict[str, cockpit.Concerned]) -> Change:
@@ -139,7 +160,7 @@ def _change(row: dict[str, Any], sessions: dict[str, cockpit.Concerned]) -> Chan
     if isinstance(item, str):
         topics |= {"inbox", f"item-{item}"}
     concerned = sessions.get(session or "", cockpit.Concerned(None, frozenset()))
-    return Change(row["position"], frozenset(topics), concerned.workspace, concerned.people)
+    return Change(frozenset(topics), concerned.workspace, concerned.people)
 
 
 def _topics(changes: list[Change], viewer: Viewer) -> set[str]:
