@@ -23,7 +23,7 @@ from remit.storage.database import keeping_connections
 from tests.acceptance.cockpit.office import Office
 from tests.acceptance.cockpit.test_decide import asked
 
-EXAMPLES, SECONDS = 20, 50
+EXAMPLES, SECONDS = 20, 25
 CHECKS = [
     checks.not_a_server_error,
     content_type_conformance,
