@@ -18,15 +18,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from remit.errors import ConfigurationError, DatabaseUnavailable
 from remit.runtime.deliveries import Channel, Dispatcher
 from remit.storage import sessions
 from remit.storage.database import keeping_connections
 from remit.surfaces import mail, slack, webhooks
-from remit.surfaces.http.live import Live
-from remit.surfaces.web.app import application
 
 if TYPE_CHECKING:
     from remit.bootstrap import Chore, Services
@@ -61,9 +59,6 @@ def surfaces(services: Services) -> Surfaces:
         found.chores += chat.chores()
     if found.channels:
         found.chores.append(Dispatcher(services.sessions, services.deployments, found.channels).run)
-    live = Live(services)
-    found.chores.append(live.run)
-    found.routes.append(Mount("/", application(services, live)))  # last: it has an answer for every path
     return found
 
 
@@ -91,9 +86,7 @@ class Server:
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        self.port: int = self._socket.getsockname()[1]
-        self.usual = PORT
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         """Where it listens."""
 
     async def __call__(self, stopping: asyncio.Event) -> None:

@@ -28,7 +28,6 @@ from remit.domain.ids import new_id
 from remit.domain.project import RemitToml
 from remit.errors import ConfigurationError, ProjectInvalid
 from remit.governance.deployments import Deployments
-from remit.governance.logins import Logins
 from remit.governance.places import parse_place
 from remit.governance.sealer import Sealer, ensure_sealer_key
 from remit.governance.signing import ensure_key
@@ -102,11 +101,6 @@ class Services:
     def sessions(self) -> Sessions:
         """The verbs of sessions, people and stops."""
         return Sessions(self.url, self.deployments, self._enqueue)
-
-    @cached_property
-    def logins(self) -> Logins:
-        """The verbs of coming in and going out."""
-        return Logins(self.url, self.deployments)
 
     @cached_property
     def triggers(self) -> Triggers:

@@ -122,8 +122,7 @@ def test_surfaces_do_not_import_each_other():
     surfaces = PACKAGE / "surfaces"
     for path in modules(surfaces):
         own = path.relative_to(surfaces).parts[0]
-        allowed = {own, "http"}  # what those that speak HTTP share; it imports none of them
-        others = {m for m in imported(path) if m.startswith("remit.surfaces.") and m.split(".")[2] not in allowed}
+        others = {m for m in imported(path) if m.startswith("remit.surfaces.") and m.split(".")[2] != own}
         assert others == set(), name(path)
 
 

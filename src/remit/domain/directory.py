@@ -18,28 +18,6 @@ class PersonStatus(StrEnum):
     LEFT = "left"
 
 
-class AccessRole(StrEnum):
-    """How much somebody may do in a workspace."""
-
-    VIEWER = "viewer"
-    """Sees."""
-    MEMBER = "member"
-    """Sees, and works: starts sessions and moves them, answers, stops."""
-    RISK = "risk"
-    """Sees, reads the record, tries policies, stops and releases."""
-    ADMIN = "admin"
-    """All of it, and ends other people's logins and tokens."""
-
-
-class Grant(Declared):
-    """One line of `access:` in the directory."""
-
-    role: AccessRole
-    """What the person is there."""
-    workspace: Name | None = Field(default=None)
-    """Where; None: in every workspace, and in what belongs to none."""
-
-
 class Person(Declared):
     """A human in the company."""
 
@@ -60,9 +38,7 @@ class Person(Declared):
     roles: tuple[Name, ...] = ()
     """Functions that the person holds."""
     workspaces: tuple[Name, ...] = ()
-    """Workspaces that the person belongs to: a member of each, unless `access` says otherwise."""
-    access: tuple[Grant, ...] = ()
-    """What else the person may see and do in the cockpit and over the API."""
+    """Workspaces that the person sees."""
 
 
 class RoleSpec(Declared):

@@ -186,7 +186,6 @@ def check_answer(schema: Mapping[str, Any], value: Any) -> Any:
     """The answer in canonical form. Raises InvalidInput that says what is wanted."""
     wanted = form_of_schema(schema).wanted
     value = canonical.normalise(value, what="answer")
-    canonical.check_unicode(value, what="answer")
     size = len(canonical.dumps(value))
     if size > MAX_ANSWER:
         raise InvalidInput(f"the answer has {size:,} bytes; at most {MAX_ANSWER:,} are taken", advice=_advice(wanted))

@@ -62,7 +62,6 @@ def fitted(version: AgentVersion, given: Any) -> Any:
     with the text as its only required property, where that is text, or as its property `text`.
     """
     value = canonical.normalise(given, what="input")
-    canonical.check_unicode(value, what="input")
     problem = _problem(version, value)
     if problem is None:
         return value
@@ -72,11 +71,11 @@ def fitted(version: AgentVersion, given: Any) -> Any:
                 return {name: value}
         raise InvalidInput(
             f"agent {version.agent} takes no plain text: its input is more than one text",
-            advice=f"Write a JSON object; `remit agents show {version.agent}` prints the JSON Schema of its input.",
+            advice="Write a JSON object; `remit agents show` prints the JSON Schema of an agent's input.",
         )
     raise InvalidInput(
         f"the input does not fit agent {version.agent}: {problem}",
-        advice=f"`remit agents show {version.agent}` prints the JSON Schema of its input.",
+        advice="`remit agents show` prints the JSON Schema of an agent's input.",
     )
 
 
@@ -96,11 +95,7 @@ def _places_of_text(schema: dict[str, Any]) -> list[str]:
 
 def answered_by(version: AgentVersion, contents: Any) -> Any:
     """What a turn of this agent is given. A program gets its input, a model whatever was said."""
-    if version.is_program:
-        return fitted(version, contents)
-    value = canonical.normalise(contents, what="message")
-    canonical.check_unicode(value, what="message")
-    return value
+    return fitted(version, contents) if version.is_program else canonical.normalise(contents, what="message")
 
 
 def addressed(governance: Governance, session: Session, name: str) -> AgentVersion:

@@ -233,10 +233,7 @@ class Triggers:
         `dry` starts nothing and says what would be started. Raises NotFound, Conflict, InvalidInput.
         """
         if not isinstance(self._trigger(name), ScheduleTrigger):
-            raise Conflict(
-                f"{name} is no schedule: there is nothing to make up for",
-                advice=f"`remit triggers fire {name}` starts it once; `remit triggers` lists which are schedules.",
-            )
+            raise Conflict(f"{name} is no schedule: there is nothing to make up for")
         with self._pool.transaction() as db:
             governance, now = self._in_force(db), self._now(db)
             if end > now:

@@ -263,11 +263,5 @@ def read_input(text: str) -> Any:
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise InvalidInput(f"{text[1:]} cannot be read: {why}") from None
-    try:
-        return canonical.parse(text, what="input")
-    except InvalidInput as wrong:
-        raise InvalidInput(
-            wrong.message, advice='Give JSON such as \'{"name": "value"}\', a file as @FILE, or - for standard input.'
-        ) from None
+            raise InvalidInput(f"{text[1:]} cannot be read: {error}") from None
+    return canonical.parse(text, what="input")

@@ -122,9 +122,7 @@ def list_(before: str | None, limit: int, as_json: bool, folder: Path, **wanted:
     common.table(
         ("session", "status", "agent", "title or request", "because", "started"),
         rows,
-        empty="No session fits. `remit sessions` lists the newest."
-        if before or any(wanted.values())
-        else "No sessions. Start one with `remit start AGENT --input JSON`.",
+        empty="No sessions. Start one with `remit start AGENT --input JSON`.",
     )
 
 

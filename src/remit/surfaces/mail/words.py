@@ -8,7 +8,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from remit.domain import canonical
-from remit.domain.inbox import InboxItem, ItemStatus
 
 LINE, TEXT = 200, 20_000
 """Most characters of what stands on one line, and of a whole text."""
@@ -42,25 +41,6 @@ def shown(value: Any, limit: int = TEXT) -> str:
 def moment(at: datetime, zone: str) -> str:
     """A time as somebody in that IANA time zone reads it."""
     return f"{at.astimezone(ZoneInfo(zone)):%A, %d %B %Y, %H:%M} ({zone})"
-
-
-def outcome(item: InboxItem, zone: str) -> str:
-    """How an item that is not open any more ended, in a sentence."""
-    decision = item.decision or {}
-    if item.status is ItemStatus.EXPIRED:
-        return "Nobody answered in time, so it has expired."
-    if item.status is ItemStatus.WITHDRAWN:
-        return "It is not needed any more: the work that asked for it has ended."
-    who = line(str(decision.get("by") or "somebody"))
-    said = line(str(decision.get("verdict") or "decided")).replace("-", " ")
-    sentence = f"Decided by {who}: {said}."
-    if "value" in decision:
-        sentence = f"Answered by {who}: {shown(decision['value'], 2_000)}"
-    if decision.get("reason"):
-        sentence += f" Reason: {text(str(decision['reason']), 2_000)}"
-    if isinstance(decision.get("at"), str):
-        sentence += f" ({moment(datetime.fromisoformat(decision['at']), zone)})"
-    return sentence
 
 
 def _safe(char: str) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from remit.domain.inbox import InboxItem, ItemKind
 from remit.domain.questions import Form, form_of, parse_answer
 from remit.errors import InvalidInput
-from remit.surfaces.http import words
+from remit.surfaces.mail import words
 
 MAX_BODY = 256 * 1024
 """Most bytes of a form that are read."""
