@@ -14,7 +14,7 @@ help: ## List these commands
 
 setup: $(STAMP) ## Install everything into .venv (needs Python 3.11 or later and pip)
 
-$(STAMP): pyproject.toml uv.lock
+$(STAMP): pyproject.toml uv.lock hatch_build.py src/remit/surfaces/web/assets/package-lock.json
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
 	$(BIN)/uv sync --quiet --frozen --active --python $(BIN)/python
@@ -23,11 +23,12 @@ $(STAMP): pyproject.toml uv.lock
 demo: setup ## Run the example company; STORY=refund-desk|meeting-notes|daily-priorities picks one story
 	$(BIN)/python examples/acme/demo.py $(if $(STORY),--story $(STORY))
 
-test: setup ## Run all checks and tests
+test: setup ## Run all checks and tests (gets a Chromium for the cockpit's, if there is none)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tests/browser.py
 	$(BIN)/pytest -n $(TESTERS)
 
 format: setup ## Format the code

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import decision, living, priorities, report, resume, throughput, triggers
+from bench import cockpit, decision, living, priorities, report, resume, throughput, triggers
+from bench.cockpit import RESULTS
 from bench.places import place
-
-RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 
 def help_seconds(rounds: int = 9) -> float:
@@ -54,6 +53,7 @@ def main() -> None:
             ("resume", resume.resuming),
             ("triggers", triggers.measure),
             ("priorities", lambda _: priorities.measure()),
+            ("cockpit", cockpit.measure),
         ]:
             print(f"measuring {name} …", file=sys.stderr, flush=True)
             value = measure(here)

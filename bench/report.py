@@ -19,6 +19,8 @@ def render(found: dict[str, Any]) -> str:
     rows.extend(_resuming(found["resume"]))
     people = found["priorities"]
     rows.append((f"the morning lists of {people['people']} people over 300 accounts", f"{people['seconds']} s", "10 s"))
+    if "cockpit" in found:
+        rows.extend(_cockpit(found["cockpit"]))
     rows.append(("`remit --help`, the whole process", f"{found['help_s']} s", "0.3 s"))
     return _PAGE.format(
         at=machine["at"],
@@ -27,6 +29,7 @@ def render(found: dict[str, Any]) -> str:
         python=machine["python"],
         load=machine["load_before"],
         note=f"\n\nOf this run: {found['note']}." if "note" in found else "",
+        rounds=found.get("cockpit", {}).get("rounds", 40),
         rows="\n".join(f"| {what} | {value} | {aim} |" for what, value, aim in rows),
     )
 
@@ -126,6 +129,18 @@ def _resuming(found: list[dict[str, Any]]) -> list[Row]:
     ]
 
 
+def _cockpit(found: dict[str, Any]) -> list[Row]:
+    size = f"{found['actions']:,} actions in {found['sessions']:,} sessions, load average {found['load']}"
+    rows = [
+        (f"the cockpit's {name}, p95 of its slowest filter, {size}", f"{p95} ms", "150 ms")
+        for name, p95 in found["pages_p95_ms"].items()
+    ]
+    tabs = found["idle_tabs"]
+    rows.append((f"{tabs['tabs']} open tabs while nothing happens, of a core", f"{tabs['percent_of_a_core']} %", "5 %"))
+    rows.append(("records counted for audit and insights a second", f"{found['counted_leaves_per_s']:,}", ""))
+    return rows
+
+
 _PAGE = """# Benchmarks
 
 Written by `make bench` from its own results (`bench/results/latest.json`). Every comparison is a ratio within one
@@ -157,6 +172,11 @@ something else meanwhile changes the figures, and to a lesser degree the ratios.
 - **Resuming** (`bench/resume.py`): one program with so many recorded actions, run again from its top after the last
   answer. Twice the actions take at most about twice the time.
 - **Morning lists** (`bench/priorities.py`): the example's agent, its servers and one worker, fired for everybody.
+- **The cockpit** (`bench/cockpit.py`, also alone): a database filled by statements (`bench/crowd.sql`), its log counted
+  by the worker's own code; every page asked for {rounds} times in each of several filters, as somebody who sees all
+  and as somebody who sees one workspace. It is the server's time from request to answer, without a browser or a
+  network. Open tabs are event streams on a server process of its own, whose processor time the system tells; what
+  the database uses for them is not in it.
 - **Stops and failover**: real workers and real programs; leases of 4 s in the failover figures.
 
 ## Where the time goes

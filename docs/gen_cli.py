@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 from gen_markdown import NOTE, page, table
 
-from remit.surfaces.cli import shapes
+from remit.evidence.shapes import fields as shapes
 from remit.surfaces.cli.main import COMMANDS, cli
 
 INTRODUCTION = """\

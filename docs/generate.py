@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from gen_settings import settings_reference  # noqa: E402
 
 from remit.config.schemas import schemas  # noqa: E402
 from remit.evidence.reference import audit_reference  # noqa: E402
+from remit.surfaces.api.app import description  # noqa: E402
 
 REFERENCE = DOCS / "reference"
 
@@ -25,6 +27,7 @@ REFERENCE = DOCS / "reference"
 def pages() -> dict[str, str]:
     """Path below docs/reference to text."""
     return {
+        "api.json": json.dumps(description(), indent=1, ensure_ascii=False) + "\n",
         "audit.md": audit_reference(),
         "cli.md": gen_cli.render(),
         "errors.md": errors_reference(),

@@ -33,7 +33,7 @@ def kept_together(file: str) -> str | None:
     text = (Path(__file__).parents[1] / file).read_text("utf-8")
     if "/cli/" in file and re.search(r"\b(acme|acme_folder|handle)\b[,)]", text):
         return COMPANY
-    return file if 'scope="module"' in text else None
+    return file if "/cockpit/" in file or 'scope="module"' in text else None
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

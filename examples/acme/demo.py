@@ -15,7 +15,9 @@ import argparse
 import importlib
 import os
 import signal
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -44,6 +46,8 @@ def main() -> int:
         del os.environ[name]  # a fresh database of its own, whatever the environment says
     try:
         codes = [_told(options, story) for story in _chosen(options)]
+        if interactive() and not options.scripted:
+            _leave_open()
     except (KeyboardInterrupt, EOFError):
         print("\nStopped; worker and database are ended.")
         return 130
@@ -63,6 +67,16 @@ def _chosen(options: argparse.Namespace) -> list[str]:
     if options.story is None and (options.tickets or options.agent):
         return ["refund-desk"]
     return list(STORIES) if options.story in {None, "all"} else [options.story]
+
+
+def _leave_open() -> None:
+    """Leave the cockpit running on what the last story has left, until somebody ends it."""
+    print("\nThe cockpit opens on this story. Ctrl-C ends it; `remit up examples/acme` opens it again.\n")
+    command = [sys.executable, "-m", "remit", "up", str(HERE)]
+    running = subprocess.Popen(command)  # noqa: S603
+    while running.poll() is None:
+        with suppress(KeyboardInterrupt):  # the terminal sends it to both; the server finishes what is under way
+            running.wait()
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:

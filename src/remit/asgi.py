@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,13 +19,18 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp
 
 from remit.errors import ConfigurationError, DatabaseUnavailable
 from remit.runtime.deliveries import Channel, Dispatcher
 from remit.storage import sessions
 from remit.storage.database import keeping_connections
 from remit.surfaces import mail, slack, webhooks
+from remit.surfaces.api import app as api
+from remit.surfaces.http import metrics
+from remit.surfaces.http.live import Live
+from remit.surfaces.web.app import application
 
 if TYPE_CHECKING:
     from remit.bootstrap import Chore, Services
@@ -48,7 +54,9 @@ class Surfaces:
 
 def surfaces(services: Services) -> Surfaces:
     """The surfaces of one project. Raises ConfigurationError where one is turned on and cannot be."""
-    found = Surfaces(routes=[*_health(services), *webhooks.routes(services), *mail.routes(services)])
+    found = Surfaces(
+        routes=[*_health(services), *metrics.routes(services), *webhooks.routes(services), *mail.routes(services)]
+    )
     post = mail.channel(services)
     if post is not None:
         found.channels.append(post)
@@ -59,7 +67,18 @@ def surfaces(services: Services) -> Surfaces:
         found.chores += chat.chores()
     if found.channels:
         found.chores.append(Dispatcher(services.sessions, services.deployments, found.channels).run)
+    found.routes.append(_mounted(api.PATH, api.application(services)))
+    live = Live(services)
+    found.chores.append(live.run)
+    found.routes.append(_mounted("/", application(services, live)))  # last: it has an answer for every path
     return found
+
+
+def _mounted(path: str, application: ASGIApp) -> Mount:
+    """An application under a path, for every address below it: also for one with the end of a line in it."""
+    mount = Mount(path, application)
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return mount
 
 
 def app(services: Services) -> Starlette:
@@ -86,7 +105,9 @@ class Server:
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+        self.port: int = self._socket.getsockname()[1]
+        self.usual = PORT
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         """Where it listens."""
 
     async def __call__(self, stopping: asyncio.Event) -> None:
@@ -126,7 +147,8 @@ class _Quiet(uvicorn.Server):
 
 def _listen(host: str, port: int, *, others: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    # Named as TCP: else asyncio leaves out TCP_NODELAY, and every answer waits 40 ms for the reader's acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

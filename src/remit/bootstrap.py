@@ -28,6 +28,7 @@ from remit.domain.ids import new_id
 from remit.domain.project import RemitToml
 from remit.errors import ConfigurationError, ProjectInvalid
 from remit.governance.deployments import Deployments
+from remit.governance.logins import Logins
 from remit.governance.places import parse_place
 from remit.governance.sealer import Sealer, ensure_sealer_key
 from remit.governance.signing import ensure_key
@@ -38,6 +39,7 @@ from remit.storage.resolve import DatabaseHandle, resolve_database
 
 if TYPE_CHECKING:
     from remit.governance.gate import Gate
+    from remit.governance.oidc import Provider
     from remit.runtime.attempts import Attempts
     from remit.runtime.engine import Enqueuer
     from remit.runtime.external import GovernedTurn, Host
@@ -103,6 +105,23 @@ class Services:
         return Sessions(self.url, self.deployments, self._enqueue)
 
     @cached_property
+    def logins(self) -> Logins:
+        """The verbs of coming in and going out."""
+        return Logins(self.url, self.deployments)
+
+    @cached_property
+    def provider(self) -> Provider | None:
+        """The company's identity provider, if people log in there."""
+        from remit.governance.oidc import Provider  # noqa: PLC0415 - see above
+
+        section = self.declared.login.oidc
+        if section is None:
+            return None
+        back = f"{self.declared.server.url.rstrip('/')}/login/oidc/back"
+        secrets = SecretResolver(self.folder)
+        return Provider(section, back, lambda: secrets.resolve(section.client_secret).reveal())
+
+    @cached_property
     def triggers(self) -> Triggers:
         """The verbs of triggers."""
         from remit.runtime.triggers import Triggers  # noqa: PLC0415 - see above
@@ -135,6 +154,7 @@ class Services:
     ) -> None:
         """Be a worker and a sealer until told to stop. `more` goes on beside the work: a server, a surface."""
         from remit.runtime.builtins import Builtins  # noqa: PLC0415 - see above
+        from remit.runtime.counting import Counting  # noqa: PLC0415
         from remit.runtime.programs import ProgramHost  # noqa: PLC0415
         from remit.runtime.turns import TurnRunner  # noqa: PLC0415
         from remit.runtime.worker import Worker, executor_id  # noqa: PLC0415
@@ -156,7 +176,7 @@ class Services:
         async def warm(_stop: asyncio.Event) -> None:
             await surroundings.warm()
 
-        chores = (seal, warm, self.triggers.run, *self._tracing(), *more)
+        chores = (seal, warm, Counting(self.url).run, self.triggers.run, *self._tracing(), *more)
         worker = Worker(self.url, executor, self.settings, self.sessions, turns.run, chores=chores)
         try:
             with keeping_connections(self.url):

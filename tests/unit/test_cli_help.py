@@ -10,6 +10,7 @@ import pytest
 from remit.surfaces.cli.main import COMMANDS, cli
 
 WRITES = {
+    "login",
     "init",
     "deploy",
     "up",

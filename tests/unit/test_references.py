@@ -113,7 +113,7 @@ def test_the_template_and_its_extension_fit_together():
         ),
         (
             extended("directory.yaml", "roles: [{id: a, title: A}, {id: a, title: B}]\n"),
-            "directory.yaml:13 the role a stands twice",
+            "directory.yaml:14 the role a stands twice",
             "keep one",
         ),
         (
@@ -138,7 +138,7 @@ def test_the_template_and_its_extension_fit_together():
         ),
         (
             changed("directory.yaml", "    manager: dana", "    manager: d"),
-            "directory.yaml:12 there is no person d in the directory",
+            "directory.yaml:13 there is no person d in the directory",
             "dana",
         ),
         (

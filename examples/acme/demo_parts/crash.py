@@ -18,6 +18,7 @@ _MANY = 20  # tickets; with fewer the first refund is the one
 _AFTER = 5  # refunds that come before it
 _SILENCE = 0.3  # seconds without an answer, so that it is not just slow
 _IDLE = 5.0  # seconds without any work: everything waits for somebody, and for that
+_DOUBT = 90.0  # seconds: longer than any clearance of the desk lasts
 
 
 class Crash:
@@ -94,14 +95,19 @@ class Crash:
                     found += [_entry(case, a) for a in actions.of_session(db, case.session) if a["status"] == "cleared"]
         return found
 
+    def wait_until_known(self) -> None:
+        """Wait for what nobody asked for again, such as a look at a charge for an approval: the clock settles that."""
+        until = time.monotonic() + _DOUBT
+        while any(entry["status"] == "cleared" for entry in self.became()) and time.monotonic() < until:
+            time.sleep(0.2)
+
     def became(self) -> list[dict[str, Any]]:
-        """What became of everything that was in flight."""
-        cases = {c.session: c for c in self._desk.cases}
-        known = {a["id"]: a for c in cases.values() for a in c.actions}
+        """What became of everything that was in flight, as the ledger has it now."""
+        with self._services.sessions.transaction() as db:
+            rows = [actions.get(db, entry["action_id"]) for entry in self.in_flight]
         return [
-            {**e, "status": known[e["action_id"]]["status"], "attempts": known[e["action_id"]]["attempt"]}
-            for e in self.in_flight
-            if e["action_id"] in known
+            {**entry, "status": row["status"], "attempts": row["attempt"]}
+            for entry, row in zip(self.in_flight, rows, strict=True)
         ]
 
 

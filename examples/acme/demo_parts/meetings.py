@@ -9,7 +9,7 @@ from demo_parts import evidence
 from demo_parts.chat import Chat, open_chat, text_of
 from demo_parts.sales_books import Books
 from demo_parts.seller_day import Day
-from demo_parts.stage import Stage
+from demo_parts.stage import Stage, hold
 from demo_parts.workers import Workers
 from remit.bootstrap import Services, open_services
 from remit.surfaces.cli.project import deploy_if_changed
@@ -40,6 +40,7 @@ def play(stage: Stage) -> bool:
             stage.watch.phase("database")
             screen.say(f"  {deploy_if_changed(services)}")
             services.deployments.load()
+            hold(services, "agreements", "meetings", "priorities")
             workers.start()
             with open_chat(services, stage.place) as chat:
                 day = Day(services, screen, workers, Books(stage.folder))

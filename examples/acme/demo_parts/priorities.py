@@ -14,7 +14,7 @@ from demo_parts import evidence
 from demo_parts.chat import Chat, open_chat, text_of
 from demo_parts.sales_books import Books
 from demo_parts.seller_day import LEAD, SELLERS, Day, as_person
-from demo_parts.stage import Stage
+from demo_parts.stage import Stage, hold
 from demo_parts.workers import Workers
 from remit.bootstrap import Services, open_services
 from remit.config.bundle import read_bundle
@@ -46,6 +46,7 @@ def play(stage: Stage) -> bool:
         with open_services(stage.folder) as services:
             stage.watch.phase("database")
             deploy_earlier(services)
+            hold(services, "agreements", "meetings")
             screen.say("  Deployed with the first version of the daily list; the folder holds the second.")
             workers.start()
             with open_chat(services, stage.place) as chat:
@@ -92,6 +93,7 @@ def _morning(day: Day, chat: Chat) -> dict[str, str]:
     day.screen.heading("Nine o'clock, six times")
     day.screen.say("  By itself the trigger fires at these times. Now somebody asks for it.")
     due = day.until(lambda: day.clocks("priorities"), "the schedule has a clock for everybody")
+    hold(day.services, "priorities")
     zones = {u["user_id"]: u["time_zone"] for u in day.books.read("crm", "SELECT * FROM users")}
     local = {person: at.astimezone(ZoneInfo(zones[person])) for person, at in due.items()}
     nine = all((at.hour, at.minute) == (9, 0) and at.weekday() < 5 for at in local.values())

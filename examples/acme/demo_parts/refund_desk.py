@@ -12,7 +12,7 @@ from demo_parts.cases import Case, Desk, read_cases
 from demo_parts.crash import Crash
 from demo_parts.ending import SHOWN, Ending
 from demo_parts.people import People
-from demo_parts.stage import Stage
+from demo_parts.stage import Stage, hold
 from demo_parts.workers import Workers
 from remit.bootstrap import open_services
 from remit.surfaces.cli.project import deploy_if_changed
@@ -40,6 +40,7 @@ def play(stage: Stage) -> bool:
             watch.phase("database")
             screen.say(f"  {deploy_if_changed(services)}")
             services.deployments.load()
+            hold(services, "agreements", "meetings", "priorities")
             watch.phase("deployment")
             screen.say(f"  Worker {workers.start()} starts, and with it the servers of helpdesk, payments and CRM.")
             desk = Desk(services, screen, cases)
@@ -47,6 +48,7 @@ def play(stage: Stage) -> bool:
             crash = Crash(services, desk, workers, screen)
             screen.heading("At work")
             _work(desk, people, crash, workers)
+            crash.wait_until_known()
             watch.phase("work")
             workers.end()
             screen.close()

@@ -14,6 +14,7 @@ from remit.config.source import Path, Source
 from remit.domain import declared
 from remit.errors import Problem
 
+_SECRET = get_args(declared.Secret)[1].metadata[0].pattern
 _PATTERNS: dict[str, tuple[str, str]] = {}
 """Pattern to what it means, and an example; filled from the value types that files share."""
 
@@ -144,7 +145,10 @@ def _wording(
         mend = f"did you mean `{near}`?" if near else f"write one of: {', '.join(choices)}"
         return f"{what} is {_describe(value)}, not one of {', '.join(choices)}", mend
     if kind == "string_pattern_mismatch":
-        meaning, example = _pattern(str(context.get("pattern", "")))
+        pattern = str(context.get("pattern", ""))
+        meaning, example = _pattern(pattern)
+        if pattern == _SECRET:  # what stands there may be the secret itself, and this goes to logs
+            return f"{what} is not {meaning}", example
         return f"{what} is not {meaning}: {_describe(value)}", example
     if kind == "value_error":
         said = str(context.get("error", detail["msg"]))

@@ -16,6 +16,7 @@ from jsonschema.exceptions import SchemaError
 from remit.config import files as names
 from remit.config.action_checks import check_actions
 from remit.config.explain import suggest
+from remit.config.login_checks import check_login
 from remit.config.mail_checks import check_mail
 from remit.config.parameter_checks import check_parameters
 from remit.config.reading import Loaded
@@ -49,6 +50,7 @@ def check_references(loaded: Loaded) -> list[Problem]:
         _agents,
         check_skills,
         check_triggers,
+        check_login,
         check_mail,
         check_slack,
     ):

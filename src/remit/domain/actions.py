@@ -168,6 +168,8 @@ class ApprovalRules(Declared):
     """Separation of duties: by default who asked for the work does not approve it."""
     editor_may_approve: bool = False
     """By default who changed the arguments does not approve them too."""
+    together: bool = False
+    """Several of them may be approved or denied at once from the inbox; by default each is looked at on its own."""
 
 
 class ActionType(Declared):

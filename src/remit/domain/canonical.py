@@ -50,6 +50,29 @@ def normalise(value: Any, *, what: str = "value") -> Any:
     return _normalise(value, what, 0)
 
 
+def check_unicode(value: Any, *, what: str = "value") -> None:
+    """Raise InvalidInput if a text or key in a normalised value is no Unicode: half a pair, which no UTF-8 can carry.
+
+    Results are taken with it, so that nothing that happened is lost; what is asked of other systems is not.
+    """
+    match value:
+        case str():
+            if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+                raise InvalidInput(
+                    f"the {what} holds a lone surrogate ({value[:40]!r}), which is no character",
+                    advice="Send the text as UTF-8, without `\\ud800` and the like.",
+                )
+        case dict():
+            for key, found in value.items():
+                check_unicode(key, what=what)
+                check_unicode(found, what=what)
+        case list():
+            for found in value:
+                check_unicode(found, what=what)
+        case _:
+            return
+
+
 def dumps(value: Any) -> bytes:
     """Canonical bytes of a normalised value: sorted keys, no white space, UTF-8, exact numbers."""
     parts: list[str] = []

@@ -18,6 +18,28 @@ class PersonStatus(StrEnum):
     LEFT = "left"
 
 
+class AccessRole(StrEnum):
+    """How much somebody may do in a workspace."""
+
+    VIEWER = "viewer"
+    """Sees."""
+    MEMBER = "member"
+    """Sees, and works: starts sessions and moves them, answers, stops."""
+    RISK = "risk"
+    """Sees, reads the record, tries policies, stops and releases."""
+    ADMIN = "admin"
+    """All of it, and ends other people's logins and tokens."""
+
+
+class Grant(Declared):
+    """One line of `access:` in the directory."""
+
+    role: AccessRole
+    """What the person is there."""
+    workspace: Name | None = Field(default=None)
+    """Where; None: in every workspace, and in what belongs to none."""
+
+
 class Person(Declared):
     """A human in the company."""
 
@@ -29,6 +51,8 @@ class Person(Declared):
     """Address for messages."""
     slack: str | None = Field(default=None, pattern=r"^T[A-Z0-9]+/U[A-Z0-9]+$")
     """Slack team and user id, `TEAM/USER`; never an address that the user can set."""
+    subject: str | None = Field(default=None, min_length=1)
+    """The `sub` by which the identity provider knows the person, where `[login.oidc]` has `claim = "sub"`."""
     time_zone: TimeZone = "UTC"
     """IANA time zone in which the person works."""
     status: PersonStatus = PersonStatus.ACTIVE
@@ -38,7 +62,9 @@ class Person(Declared):
     roles: tuple[Name, ...] = ()
     """Functions that the person holds."""
     workspaces: tuple[Name, ...] = ()
-    """Workspaces that the person sees."""
+    """Workspaces that the person belongs to: a member of each, unless `access` says otherwise."""
+    access: tuple[Grant, ...] = ()
+    """What else the person may see and do in the cockpit and over the API."""
 
 
 class RoleSpec(Declared):

@@ -35,6 +35,11 @@ def month_bound(prefix: str, year: int, month: int) -> str:
     return f"{prefix}_{_encode(moment, _TIME_CHARS)}"
 
 
+def first_id(prefix: str, at: datetime) -> str:
+    """Sorts before every id that is made at this moment or later."""
+    return f"{prefix}_{_encode(int(at.timestamp() * 1000), _TIME_CHARS)}"
+
+
 def moment(identifier: str) -> datetime:
     """When an id was made; of an action, when its turn was asked for. Raises ValueError if this is no id."""
     milliseconds = 0

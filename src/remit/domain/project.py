@@ -108,6 +108,28 @@ class MailSection(Declared):
     """How long a link in a mail works, at most as long as its item is open."""
 
 
+class OidcSection(Declared):
+    """`[login.oidc]`: people log in as the company's identity provider knows them; without it, by one-time links."""
+
+    issuer: str = Field(pattern=r"^https?://[^\s?#]+$")
+    """The provider, as its tokens name it; its description is at `ISSUER/.well-known/openid-configuration`."""
+    client_id: str = Field(min_length=1)
+    """What the provider calls this installation."""
+    client_secret: Secret
+    """Reference to the secret that goes with it."""
+    claim: Literal["email", "sub"] = "email"
+    """What names the person: a verified `email`, as in the directory, or `sub`, as `subject` in the directory."""
+    title: str = Field(default="your company", min_length=1, max_length=60)
+    """What people call the provider; stands on the button: “Log in with …”."""
+
+
+class LoginSection(Declared):
+    """`[login]`: how people come into the cockpit."""
+
+    oidc: OidcSection | None = None
+    """The company's identity provider."""
+
+
 class RemitToml(Declared):
     """`remit.toml`."""
 
@@ -123,6 +145,8 @@ class RemitToml(Declared):
     """Where the record's checkpoints go."""
     server: ServerSection = ServerSection()
     """Where other systems and browsers reach it."""
+    login: LoginSection = LoginSection()
+    """How people come in."""
     slack: SlackSection | None = None
     """People's messages, approvals and questions in Slack."""
     mail: MailSection | None = None

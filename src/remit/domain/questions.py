@@ -200,6 +200,7 @@ def check_answer(schema: Mapping[str, Any], value: Any) -> Any:
             f"that is not an answer to this question, which takes {wanted}: {error.message[:200]}",
             advice=_advice(wanted),
         )
+    canonical.check_unicode(value, what="answer")
     return value
 
 

@@ -33,6 +33,8 @@ class Tag(StrEnum):
     ITEM_ESCALATED = "clock:item:escalated"
     ITEM_OPENED = "runtime:item:opened"
     ITEM_ANSWERED = "person:item:answered"
+    ITEM_TAKEN = "person:item:taken"
+    ITEM_HANDED = "person:item:handed"
     ITEM_WITHDRAWN = "runtime:item:withdrawn"
     INFORMED_TOLD = "runtime:informed:told"
     CONSULTED_ASKED = "runtime:consulted:asked"
@@ -53,6 +55,11 @@ class Tag(StrEnum):
     BUNDLE_REFUSED = "runtime:bundle:refused"
     AGENT_SUSPENDED = "person:agent:suspended"
     AGENT_RESUMED = "person:agent:resumed"
+    LOGIN_OFFERED = "person:login:offered"
+    LOGIN_BEGUN = "person:login:begun"
+    LOGIN_ENDED = "person:login:ended"
+    LOGIN_REFUSED = "person:login:refused"
+    COMMENT_WRITTEN = "person:comment:written"
     TOKEN_ISSUED = "person:token:issued"  # noqa: S105 - a tag, not a secret
     TOKEN_REVOKED = "person:token:revoked"  # noqa: S105 - a tag, not a secret
     PAYLOAD_ERASED = "person:payload:erased"
@@ -113,6 +120,8 @@ MEANINGS: dict[Tag, str] = {
     Tag.ITEM_ESCALATED: "An inbox item was not answered in time and goes to the next in the reporting line as well.",
     Tag.ITEM_OPENED: "A person is asked for something other than an approval: a question, or to look at a problem.",
     Tag.ITEM_ANSWERED: "A person answered an inbox item.",
+    Tag.ITEM_TAKEN: "A person said that they look at an inbox item, or that they do not any more.",
+    Tag.ITEM_HANDED: "A person handed an inbox item to another one, who is told; says why.",
     Tag.ITEM_WITHDRAWN: "An inbox item is no longer needed.",
     Tag.INFORMED_TOLD: "The people who are to be informed of an action were told.",
     Tag.CONSULTED_ASKED: "The people who are to be consulted on an action were asked.",
@@ -133,6 +142,11 @@ MEANINGS: dict[Tag, str] = {
     Tag.BUNDLE_REFUSED: "A bundle was refused: its signature or a digest does not hold.",
     Tag.AGENT_SUSPENDED: "A person suspended an agent.",
     Tag.AGENT_RESUMED: "A person lifted an agent's suspension.",
+    Tag.LOGIN_OFFERED: "A one-time link that logs somebody into the cockpit was made.",
+    Tag.LOGIN_BEGUN: "A person logged into the cockpit; says how, and whether the person was only named.",
+    Tag.LOGIN_ENDED: "A login ended: its person left, or somebody ended it.",
+    Tag.LOGIN_REFUSED: "Somebody was not let in, or asked for something that is not open to them; says why.",
+    Tag.COMMENT_WRITTEN: "A person wrote a comment on a session or an inbox item; holds its digest.",
     Tag.TOKEN_ISSUED: "A token was issued to a person or an agent.",
     Tag.TOKEN_REVOKED: "A token was revoked.",
     Tag.PAYLOAD_ERASED: "Contents were erased; names their digests, which stay.",

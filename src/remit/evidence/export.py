@@ -69,13 +69,13 @@ def write_export(
     or `request.continues`.
     """
     export_id = ids.new_id("exp")
-    _put(out, {"kind": "key", "verifier": str(key), "export": export_id})
     chain, runs, payloads = Chain(), 0, 0
     redactor = Redactor(request.redact)
     with db.transaction():
         see_one_moment(db)
         if request.session_id is not None and not session_exists(db, request.session_id):
             raise NotFound(f"there is no session {request.session_id}")
+        _put(out, {"kind": "key", "verifier": str(key), "export": export_id})  # not before: nothing is left behind
         for run in read_runs(db, request.session_id):
             _put(out, _linked(chain, run_line(run, redactor, contents=request.contents)))
             runs += 1

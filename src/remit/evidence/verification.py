@@ -11,8 +11,8 @@ MAX_FINDINGS = 100
 """Findings that are kept; the first is the one that matters."""
 
 OWN_KEY = (
-    "The public key came from the export itself. So the file is whole, but who signed it is not proved: compare the "
-    "key with one that you got elsewhere (--key)."
+    "The public key came from the export itself. So this speaks of the file only, and who signed it is not proved: "
+    "compare the key with one that you got elsewhere (--key)."
 )
 NO_WITNESS = (
     "No checkpoint from outside was given (--checkpoint). So two things cannot be seen: that records were cut off at "

@@ -36,7 +36,7 @@ class Decider:
     simulated: bool = False
     """True if named by `--as` in local development; the record says so."""
     via: str = "cli"
-    """The surface that the decision came over: `cli`, `slack`, `mail`."""
+    """The surface that the decision came over: `cli`, `cockpit`, `api`, `slack`, `mail`."""
 
     def over(self, via: str | None) -> Decider:
         """The same person, over this surface; None leaves it as it is."""

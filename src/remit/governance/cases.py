@@ -38,7 +38,7 @@ class Case:
     raci: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Role to references of its holders."""
     history: tuple[dict[str, Any], ...] = ()
-    """What became of earlier actions of this type that a person was asked about, newest first."""
+    """What became of earlier actions of this type in this workspace that a person was asked about, newest first."""
     usd_micros: int = 0
     """What the session has cost so far, in millionths of a US dollar."""
 
@@ -70,6 +70,6 @@ def case(governance: Governance, db: Db, item_id: str) -> Case:
         made["asked_args"],
         tuple(CasePolicy(p, f"{c.statement.file}:{c.statement.line}", c.statement.text) for p, c in found),
         raci.holders() if raci is not None else {},
-        tuple(actions.history(db, made["action"], before=made["id"])),
-        sum(a["usd_micros"] for a in actions.of_session(db, item.session_id)),
+        tuple(actions.history(db, made["action"], before=made["id"], workspace=item.workspace)),
+        actions.used(db, item.session_id)["usd_micros"],
     )

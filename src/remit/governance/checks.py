@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from remit.domain import canonical
 from remit.domain.actions import ActionType, Effect
 from remit.domain.agents import AgentSpec
 from remit.domain.decisions import Actor, Call, Reason, ReasonCode
+from remit.errors import InvalidInput
 from remit.governance import limits
 from remit.governance.state import Governance
 
@@ -87,6 +89,10 @@ def arguments(
     """The arguments are what the pinned tool takes, and hold what the action type requires."""
     if call.mode == "model" or action_type is None:
         return None
+    try:
+        canonical.check_unicode(args, what="arguments")
+    except InvalidInput as wrong:
+        return Reason(ReasonCode.ARGUMENTS_INVALID, wrong.message)
     missing = next((name for name in action_type.require if args.get(name) is None), None)
     if missing is not None:
         return Reason(ReasonCode.ARGUMENT_REQUIRED, f"`{missing}` must be given")

@@ -64,7 +64,7 @@ def question_of(governance: Governance, db: Db, row: dict[str, Any]) -> PolicyQu
     """What policy would be asked about an action of the ledger now. Totals of its session leave the action out."""
     session = sessions.get(db, row["session_id"])
     agent = governance.agent(row["agent"])
-    others = [a for a in actions.of_session(db, session.id) if a["id"] < row["id"]]
+    before = actions.used(db, session.id, before=row["id"])
     action_type = governance.action_type(row["action"])
     day = datetime.now(UTC).strftime("%Y-%m-%d")
     today, cap = f"agent:{row['agent']}:{day}", ""
@@ -80,9 +80,9 @@ def question_of(governance: Governance, db: Db, row: dict[str, Any]) -> PolicyQu
         args=row["args"] or {},
         autonomy=agent.spec.autonomy if agent is not None else "observe",
         labels=session.labels,
-        usd_micros=sum(a["usd_micros"] for a in others),
-        tokens=sum(a["input_tokens"] + a["output_tokens"] for a in others),
-        calls=len(others),
+        usd_micros=before["usd_micros"],
+        tokens=before["tokens"],
+        calls=before["actions"],
         workspace=session.workspace,
         workflow=session.workflow or "",
         trigger=session.trigger,

@@ -81,11 +81,11 @@ class Attempts:
         spec = self._source.current().project.settings.models.get(model, ModelSpec())
         return reserve(spec, input_bytes, output_limit)
 
-    async def get_ready(self, prepared: Prepared, request: Request) -> None:
+    async def get_ready(self, prepared: Prepared) -> None:
         """Wait until the server that the call goes to stands, if it is being started for the first time."""
         call = prepared.call
         if call.mode == "tool" and prepared.execute is None and self._source.current().action_type(call.action):
-            await self._connections().get_ready(call.action.partition(".")[0], request.run.actor.on_behalf_of)
+            await self._connections().get_ready(call.action.partition(".")[0])
 
     async def execute(self, prepared: Prepared, request: Request, permit: Permit) -> tuple[Outcome, int]:
         """Execute a cleared call and say what came of it, and of which attempt.

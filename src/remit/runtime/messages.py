@@ -43,11 +43,12 @@ def read(contents: Any) -> Said:
         raise InvalidInput(
             f"there is nothing to say to @{found[1]}", advice="Write what it is to do behind the agent's name."
         )
-    return Said(found[1], _json_or_text(rest))
+    return Said(found[1], typed(rest))
 
 
-def _json_or_text(text: str) -> Any:
-    if text.startswith(("{", "[")):
+def typed(text: str) -> Any:
+    """What somebody has typed: JSON where it is a JSON object or list, else text."""
+    if text.lstrip().startswith(("{", "[")):
         try:
             return canonical.parse(text, what="message")
         except InvalidInput:
@@ -62,6 +63,7 @@ def fitted(version: AgentVersion, given: Any) -> Any:
     with the text as its only required property, where that is text, or as its property `text`.
     """
     value = canonical.normalise(given, what="input")
+    canonical.check_unicode(value, what="input")
     problem = _problem(version, value)
     if problem is None:
         return value
@@ -71,11 +73,11 @@ def fitted(version: AgentVersion, given: Any) -> Any:
                 return {name: value}
         raise InvalidInput(
             f"agent {version.agent} takes no plain text: its input is more than one text",
-            advice="Write a JSON object; `remit agents show` prints the JSON Schema of an agent's input.",
+            advice=f"Write a JSON object; `remit agents show {version.agent}` prints the JSON Schema of its input.",
         )
     raise InvalidInput(
         f"the input does not fit agent {version.agent}: {problem}",
-        advice="`remit agents show` prints the JSON Schema of an agent's input.",
+        advice=f"`remit agents show {version.agent}` prints the JSON Schema of its input.",
     )
 
 
@@ -95,7 +97,11 @@ def _places_of_text(schema: dict[str, Any]) -> list[str]:
 
 def answered_by(version: AgentVersion, contents: Any) -> Any:
     """What a turn of this agent is given. A program gets its input, a model whatever was said."""
-    return fitted(version, contents) if version.is_program else canonical.normalise(contents, what="message")
+    if version.is_program:
+        return fitted(version, contents)
+    value = canonical.normalise(contents, what="message")
+    canonical.check_unicode(value, what="message")
+    return value
 
 
 def addressed(governance: Governance, session: Session, name: str) -> AgentVersion:

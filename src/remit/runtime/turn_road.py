@@ -218,7 +218,7 @@ class TurnRoad:
         return await self._admit(prepared, request)
 
     async def _admit(self, prepared: Prepared, request: Request) -> Performed:
-        await self._attempts.get_ready(prepared, request)
+        await self._attempts.get_ready(prepared)
         passing("admit:before")
         decision = await self._gate.admit(request)
         passing("admit:after")

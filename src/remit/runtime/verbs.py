@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from typing import Self
 
 from remit.domain.agents import AgentVersion
 from remit.errors import NotEntitled, NotFound
@@ -24,12 +26,22 @@ class Verbs:
         self._url = url
         self._deployments = deployments
         self._enqueue = enqueue
+        self._held: Db | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[Db]:
         """A transaction on the database; commits at the end."""
+        if self._held is not None:
+            yield self._held
+            return
         with connect(self._url) as db:
             yield db
+
+    def within(self, db: Db) -> Self:
+        """The same verbs in a transaction of the caller's, who commits what they do together with something else."""
+        held = copy(self)
+        held._held = db  # noqa: SLF001 - a copy of this one
+        return held
 
     def resume_turn(self, db: Db, turn_id: str) -> None:
         """Enqueue the next run of a turn in the caller's transaction; nothing if the turn has ended.

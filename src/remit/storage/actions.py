@@ -43,6 +43,19 @@ def of_session(db: Db, session_id: str) -> list[dict[str, Any]]:
     return [with_contents(db, row) for row in rows]
 
 
+def used(db: Db, session_id: str, *, before: str | None = None) -> dict[str, int]:
+    """What the actions of a session have used: `usd_micros`, `tokens`, `actions`; `before` takes those below an id."""
+    row = db.execute(
+        """select coalesce(sum(usd_micros), 0)::bigint as usd_micros,
+                  coalesce(sum(input_tokens + output_tokens), 0)::bigint as tokens, count(*) as actions
+           from remit.actions where turn_id in (select id from remit.turns where session_id = %(session)s)
+             and (%(before)s::text is null or id < %(before)s)""",
+        {"session": session_id, "before": before},
+    ).fetchone()
+    assert row is not None, "a count returns a row"
+    return row
+
+
 def with_contents(db: Db, row: dict[str, Any]) -> dict[str, Any]:
     """An action's row with `args`, `asked_args` and `result` beside it."""
     asked = get_payload(db, payload_id(row["id"], "a"))
@@ -145,13 +158,15 @@ def doubtful(db: Db) -> list[dict[str, Any]]:
     return [with_contents(db, row) for row in rows]
 
 
-def history(db: Db, action: str, *, before: str, limit: int = 10) -> list[dict[str, Any]]:
-    """Like decisions: what became of earlier actions of this type that a person was asked about."""
+def history(db: Db, action: str, *, before: str, workspace: str | None = None, limit: int = 10) -> list[dict[str, Any]]:
+    """Like decisions: what became of earlier actions of this type that a person was asked about, in a workspace."""
     return db.execute(
-        """select id, session_id, status, override, created_at, reasons from remit.actions
-           where action = %s and id <> %s and item_id is not null and override is not null
-           order by id desc limit %s""",
-        (action, before, limit),
+        """select a.id, a.session_id, a.status, a.override, a.created_at, a.reasons
+           from remit.actions a join remit.sessions s on s.id = a.session_id
+           where a.action = %(action)s and a.id <> %(before)s and a.item_id is not null and a.override is not null
+             and (%(workspace)s::text is null or s.workspace = %(workspace)s)
+           order by a.id desc limit %(limit)s""",
+        {"action": action, "before": before, "workspace": workspace, "limit": limit},
     ).fetchall()
 
 

@@ -18,7 +18,7 @@ import psycopg
 from remit.domain.merkle import Frontier, Node, leaf_hash, peaks
 from remit.domain.records import Tag
 from remit.errors import Conflict, DatabaseUnavailable, IntegrityError, NotFound
-from remit.storage import forks
+from remit.storage import api_answers, forks
 from remit.storage.sessions import Db, record
 from remit.storage.words import forget_words
 
@@ -383,6 +383,7 @@ def _record_erasure(db: Db, session_id: str | None, erased: list[dict[str, Any]]
     payloads = [{"id": row["id"], "digest": bytes(row["digest"]).hex()} for row in erased]
     if session_id is not None:
         forget_words(db, session_id)
+        api_answers.forget(db, session_id)
     record(db, Tag.PAYLOAD_ERASED, session=session_id, by=by, reason=reason, payloads=payloads)
 
 

@@ -111,10 +111,11 @@ def listing(
     agent: str | None = None,
     requester: str | None = None,
     session_id: str | None = None,
+    workspaces: list[str] | None = None,
     before: str | None = None,
     limit: int = 100,
 ) -> list[dict[str, Any]]:
-    """Ideas with their words, newest first; `undecided`: neither shipped nor declined."""
+    """Ideas of these workspaces (None: all) with their words, newest first; `undecided`: not shipped or declined."""
     rows = db.execute(
         """select * from remit.ideas
            where (%(status)s::text is null or status = %(status)s)
@@ -122,6 +123,7 @@ def listing(
              and (%(agent)s::text is null or agent = %(agent)s)
              and (%(requester)s::text is null or requester = %(requester)s)
              and (%(session)s::text is null or session_id = %(session)s)
+             and (%(workspaces)s::text[] is null or workspace = any(%(workspaces)s))
              and (%(before)s::text is null or id < %(before)s)
            order by id desc limit %(limit)s""",
         {
@@ -130,6 +132,7 @@ def listing(
             "agent": agent,
             "requester": requester,
             "session": session_id,
+            "workspaces": workspaces,
             "before": before,
             "limit": limit,
         },

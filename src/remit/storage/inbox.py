@@ -14,6 +14,9 @@ from remit.errors import NotFound
 from remit.storage.database import safe_json, safe_text
 from remit.storage.sessions import Db, record
 
+MISSING = "`remit inbox` and the cockpit's inbox list the open ones."
+"""What to do where there is no such item, or none for whoever asks: nobody can tell the two apart."""
+
 
 def listing(
     db: Db,
@@ -34,7 +37,7 @@ def listing(
            order by id limit %(limit)s""",
         {"status": status, "person": person, "session": session_id, "kind": kind, "limit": limit},
     ).fetchall()
-    return [_item(row) for row in rows]
+    return [as_item(row) for row in rows]
 
 
 def get(db: Db, item_id: str, *, lock: bool = False) -> InboxItem:
@@ -50,8 +53,8 @@ def get(db: Db, item_id: str, *, lock: bool = False) -> InboxItem:
         (item_id,),
     ).fetchone()
     if row is None:
-        raise NotFound(f"there is no inbox item {item_id}", advice="`remit inbox` lists the open ones.")
-    return _item(row)
+        raise NotFound(f"there is no inbox item {item_id}", advice=MISSING)
+    return as_item(row)
 
 
 def close(db: Db, item_id: str, status: ItemStatus, decision: dict[str, Any]) -> None:
@@ -141,7 +144,7 @@ def due(db: Db) -> list[InboxItem]:
            where i.status = 'open' and least(i.escalate_at, i.expires_at) <= clock_timestamp()
            order by i.id limit 100 for no key update of s, i skip locked"""
     ).fetchall()
-    return [_item(row) for row in rows]
+    return [as_item(row) for row in rows]
 
 
 def abandoned(db: Db, active: list[str]) -> list[InboxItem]:
@@ -152,7 +155,7 @@ def abandoned(db: Db, active: list[str]) -> list[InboxItem]:
            order by i.id limit 100 for no key update of s, i skip locked""",
         (active,),
     ).fetchall()
-    return [_item(row) for row in rows]
+    return [as_item(row) for row in rows]
 
 
 def escalate(
@@ -177,6 +180,15 @@ def amend(db: Db, item_id: str, detail: dict[str, Any], assignees: tuple[str, ..
     db.execute(
         """update remit.inbox_items set detail = detail || %s, assignees = coalesce(%s, assignees) where id = %s""",
         (Jsonb(safe_json(detail)), list(assignees) if assignees is not None else None, item_id),
+    )
+
+
+def tell(db: Db, person: str, item: InboxItem, text: str) -> None:
+    """Tell a person something about an item."""
+    db.execute(
+        """insert into remit.notices (person, kind, session_id, action_id, item_id, text)
+           values (%s, 'handed', %s, %s, %s, %s)""",
+        (person, item.session_id or None, item.action_id, item.id, safe_text(text)),
     )
 
 
@@ -209,7 +221,8 @@ def _approval(row: dict[str, Any]) -> Approval:
     )
 
 
-def _item(row: dict[str, Any]) -> InboxItem:
+def as_item(row: dict[str, Any]) -> InboxItem:
+    """An item from its row."""
     return InboxItem(
         id=row["id"],
         kind=ItemKind(row["kind"]),

@@ -76,6 +76,7 @@ def listing(
     session_id: str | None = None,
     kind: str | None = None,
     every_version: bool = False,
+    workspaces: list[str] | None = None,
     before: str | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
@@ -87,6 +88,7 @@ def listing(
              and (%(workspace)s::text is null or workspace = %(workspace)s)
              and (%(session)s::text is null or session_id = %(session)s)
              and (%(kind)s::text is null or kind = %(kind)s)
+             and (%(workspaces)s::text[] is null or workspace = any(%(workspaces)s))
              and (%(before)s::text is null or id < %(before)s)
              and (%(every)s or not exists (
                  select 1 from remit.outputs n
@@ -99,6 +101,7 @@ def listing(
             "session": session_id,
             "kind": kind,
             "every": every_version,
+            "workspaces": workspaces,
             "before": before,
             "limit": limit,
         },

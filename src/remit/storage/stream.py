@@ -12,28 +12,49 @@ BEGINNING = "0.0"
 
 
 def after(
-    db: Db, position: str, *, session_id: str | None = None, limit: int = 500
+    db: Db, position: str, *, session_id: str | None = None, limit: int = 500, settled: bool = True
 ) -> tuple[list[dict[str, Any]], str]:
     """Records after a position, oldest first, and the position behind the last of them.
 
     Ordered by transaction, as the sealer takes them: identity values commit out of order, but below the oldest running
-    transaction nothing can be added any more. What a long transaction has written comes once it is over. Raises
-    InvalidInput if the position is none.
+    transaction nothing can be added any more. What a long transaction has written comes once it is over. Not `settled`:
+    everything that is visible now, also above a transaction that still runs, from which more may come in between.
+    Raises InvalidInput if the position is none.
     """
     xid, number = _read(position)
     rows = db.execute(
         """select xid::text as xid, id, tag, at, session_id, turn_id, action_id, body::jsonb as body
            from remit.records
-           where (xid, id) > (%s::text::xid8, %s) and xid < pg_snapshot_xmin(pg_current_snapshot())
+           where (xid, id) > (%s::text::xid8, %s) and (not %s or xid < pg_snapshot_xmin(pg_current_snapshot()))
              and (%s::text is null or session_id = %s)
            order by xid, id limit %s""",
-        (str(xid), number, session_id, session_id, limit),
+        (str(xid), number, settled, session_id, session_id, limit),
     ).fetchall()
     if rows:
         position = f"{rows[-1]['xid']}.{rows[-1]['id']}"
     return [
         {**{k: v for k, v in row.items() if k != "xid"}, "position": f"{row['xid']}.{row['id']}"} for row in rows
     ], position
+
+
+def early(db: Db, number: int, *, limit: int = 500) -> list[dict[str, Any]]:
+    """Records with a higher number, as soon as they are visible.
+
+    `after` waits for every transaction of the server, in whatever database. Whoever only wants to know soon that
+    something has happened looks here first, and there for what was committed out of order.
+    """
+    return db.execute(
+        """select id, tag, at, session_id, turn_id, action_id, body::jsonb as body, xid::text || '.' || id as position
+           from remit.records where id > %s order by id limit %s""",
+        (number, limit),
+    ).fetchall()
+
+
+def highest(db: Db) -> int:
+    """The highest number of a record that is visible now; 0 where there is none."""
+    row = db.execute("select coalesce(max(id), 0) as id from remit.records").fetchone()
+    assert row is not None, "an aggregate returns a row"
+    return int(row["id"])
 
 
 def now(db: Db) -> str:

@@ -43,8 +43,13 @@ def revoke(db: Db, token_id: str, by: str) -> None:
     record(db, Tag.TOKEN_REVOKED, token=token_id, subject=row["subject"], by=by)
 
 
-def listing(db: Db) -> list[dict[str, Any]]:
-    """All tokens, newest first, without anything that could be used."""
+def listing(
+    db: Db, *, subject: str | None = None, before: str | None = None, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """All tokens, or those of `person:ID` or `agent:ID`, newest first, without anything that could be used."""
     return db.execute(
-        "select id, subject, issued_by, issued_at, expires_at, revoked_at from remit.tokens order by id desc"
+        """select id, subject, issued_by, issued_at, expires_at, revoked_at from remit.tokens
+           where (%(subject)s::text is null or subject = %(subject)s) and (%(before)s::text is null or id < %(before)s)
+           order by id desc limit %(limit)s""",
+        {"subject": subject, "before": before, "limit": limit},
     ).fetchall()

@@ -44,16 +44,19 @@ def add_turn(
     payload = payload_id(message_id, "m")
     digest = put_payload(db, payload, session_id, "message", contents)
     db.execute(
-        "insert into remit.messages (id, session_id, author, to_agent, payload) values (%s, %s, %s, %s, %s)",
-        (message_id, session_id, author, agent, payload),
+        """insert into remit.messages (id, session_id, author, to_agent, payload, guest)
+           select %(message)s, s.id, %(author)s, %(agent)s, %(payload)s, s.principal <> %(author)s
+           from remit.sessions s where s.id = %(session)s""",
+        {"message": message_id, "session": session_id, "author": author, "agent": agent, "payload": payload},
     )
     db.execute(
         """insert into remit.turns (id, session_id, message_id, agent, agent_version, kind, status, requester,
-                                    inherits, seed_turn, seed_at, on_behalf_of)
+                                    inherits, seed_turn, seed_at, on_behalf_of, guest)
            select %(turn)s, s.id, %(message)s, %(agent)s, %(version)s, %(kind)s, 'queued', %(requester)s,
                   %(inherits)s, %(seed_turn)s, %(seed_at)s,
                   coalesce(%(person)s::text, case when s.assisted and %(author)s like 'person:_%%'
-                                                  then substr(%(author)s, length('person:') + 1) end)
+                                                  then substr(%(author)s, length('person:') + 1) end),
+                  s.agent <> %(agent)s
            from remit.sessions s where s.id = %(session)s""",
         {
             "turn": turn_id,

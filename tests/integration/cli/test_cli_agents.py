@@ -6,7 +6,7 @@ import pytest
 from tests.acceptance.shop import write_shop
 from tests.integration.cli.driver import Remit
 
-from remit.surfaces.cli import shapes
+from remit.evidence.shapes import fields as shapes
 
 AGENT = "agents/clerk/agent.yaml"
 SKILL = "---\nname: closing\ndescription: How to close\n  the till.\n---\nCount twice.\n"

@@ -66,6 +66,7 @@ def test_altered_record_is_named(export, nowhere, tmp_path):
     forged.write_bytes(b"".join(lines))
     said = nowhere("audit", "verify", str(forged), code=1).out
     assert said.startswith(f"This is not what was recorded. The first record that does not fit is number {index}.")
+    assert "the file is whole" not in said
     found = nowhere("audit", "verify", str(forged), "--json", code=1).json
     assert (found["ok"], found["findings"][0]["index"]) == (False, index)
     assert found["findings"][0]["line"] == place + 1

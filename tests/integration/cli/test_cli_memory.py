@@ -6,7 +6,7 @@ import json
 
 from tests.integration.cli.driver import at_rest, waiting
 
-from remit.surfaces.cli import flow_shapes
+from remit.evidence.shapes import flow as flow_shapes
 
 
 def test_an_answer_is_remembered_used_corrected_and_erased(acme, handle):

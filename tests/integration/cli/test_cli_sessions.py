@@ -17,6 +17,7 @@ def test_small_refund_is_paid_without_asking(acme, handle):
     listed = acme("sessions", "--agent", "refund-desk", "--status", "finished", "--json").json
     assert shown["id"] in {s["id"] for s in listed}
     assert shown["id"] in acme("sessions").out
+    assert acme("sessions", "--agent", "nobody").out.startswith("No session fits.")
 
 
 def test_refund_over_100_is_shown_with_all_that_is_needed_and_approved(acme, handle):

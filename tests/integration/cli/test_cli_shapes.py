@@ -3,7 +3,7 @@
 import pytest
 from tests.integration.cli.driver import actions, at_rest
 
-from remit.surfaces.cli import shapes
+from remit.evidence.shapes import fields as shapes
 
 
 def keys(value):

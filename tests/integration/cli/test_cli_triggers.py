@@ -2,7 +2,7 @@
 
 import pytest
 
-from remit.surfaces.cli import flow_shapes
+from remit.evidence.shapes import flow as flow_shapes
 
 
 @pytest.fixture

@@ -51,6 +51,22 @@ class Scope:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Whom a policy's head names; without anything it is everybody."""
+
+    kind: str | None = None
+    """The type after `is`."""
+    entity: tuple[str, str] | None = None
+    """Type and id after `==` or `in`."""
+
+    def covers(self, belongs: frozenset[tuple[str, str]]) -> bool:
+        """True if somebody may be meant who is and belongs to these (type, id) pairs, conditions aside."""
+        return (self.kind is None or any(kind == self.kind for kind, _ in belongs)) and (
+            self.entity is None or self.entity in belongs
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Policy:
     """One policy: `id` is its `@id`, `roles` those of its `@approval`."""
@@ -64,6 +80,14 @@ class Policy:
     roles: tuple[str, ...]
     mentioned_actions: frozenset[str]
     mentioned_types: frozenset[str]
+    principal: Head = Head()
+    mentioned: frozenset[tuple[str, str]] = frozenset()
+    """Type and id of every entity that stands in it, actions left out."""
+
+    @property
+    def where(self) -> str:
+        """File and line: `policies/refunds.cedar:12`."""
+        return f"{self.statement.file}:{self.statement.line}"
 
     def reason_code(self, otherwise: str) -> str:
         """The machine reason of `@reason`, or the given one."""
@@ -86,6 +110,7 @@ class _Tree:
         self.reads: list[Read] = []
         self.actions: set[str] = set()
         self.types: set[str] = set()
+        self.entities: set[tuple[str, str]] = set()
 
     def walk(self, root: Any) -> None:
         """Collect from one expression, iteratively: depth is the input's business, not the stack's."""
@@ -131,6 +156,7 @@ class _Tree:
             self.actions.add(entity["id"])
         else:
             self.types.add(entity["type"])
+            self.entities.add((entity["type"], entity["id"]))
 
 
 def _path(node: Any) -> Path | None:
@@ -181,6 +207,8 @@ def read(statement: Statement) -> tuple[Policy | None, list[Problem]]:
         roles=roles,
         mentioned_actions=frozenset(tree.actions),
         mentioned_types=frozenset(tree.types),
+        principal=_head(body["principal"]),
+        mentioned=frozenset(tree.entities),
     )
     if Read((), has=False) in policy.reads:
         problems.append(
@@ -196,6 +224,11 @@ def _mention_head(tree: _Tree, body: dict[str, Any]) -> None:
         for entity in (part.get("entity"), part.get("in", {}).get("entity")):
             if entity:
                 tree.mention(entity)
+
+
+def _head(principal: dict[str, Any]) -> Head:
+    entity = principal.get("entity") or principal.get("in", {}).get("entity")
+    return Head(principal.get("entity_type"), (entity["type"], entity["id"]) if entity else None)
 
 
 def _scope(action: dict[str, Any]) -> Scope:

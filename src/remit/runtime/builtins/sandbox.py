@@ -180,8 +180,8 @@ class _Running:
 
 
 def call(name: str, arguments: dict[str, Any] | None = None) -> Any:
-    """What `call` is where the code passes it on without calling it; only its name is used."""
-    raise NotImplementedError
+    """What `call` is where the code passes it on; the sandbox takes its name and brings the call back to `_answer`."""
+    raise CallRejected(f"{name} is called through the sandbox alone, with {arguments or {}}")
 
 
 async def _awaited(at: monty.AsyncFunctionSnapshot, answer: monty.ExternalSettledResult) -> monty.AsyncSnapshot:

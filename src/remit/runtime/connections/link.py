@@ -64,6 +64,11 @@ class Link:
         return self._peer is not None and not self._peer.wire.closed
 
     @property
+    def first_start(self) -> bool:
+        """True until its server has listed its tools, or failed to, for the first time."""
+        return self.live is None and not self._failures
+
+    @property
     def wire(self) -> Wire | None:
         """The line itself, for tests and inspection."""
         return self._peer.wire if self._peer else None

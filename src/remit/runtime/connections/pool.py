@@ -119,15 +119,18 @@ class Connections:
             attempt.given_up = True
             link.busy -= 1
 
-    async def get_ready(self, connection: str, person: str | None = None) -> None:
+    async def get_ready(self, connection: str) -> None:
         """Wait for a server that is being started for the first time, as long as starting may take.
 
-        Done before a call is let through, so that its clearance does not run out meanwhile. What keeps the server from
-        starting is said by the call.
+        Done before a call is let through, so that its clearance does not run out meanwhile; a stop of the session is
+        noticed after it. Nothing of a person's is touched before the gate has spoken: a server that takes a person's
+        credential is started by the call. What keeps a server from starting is said by the call, too.
         """
+        if self._per_person(connection):
+            return
         with contextlib.suppress(NotSentError):
-            link = self._link(connection, person)
-            if link.live is None:
+            link = self._link(connection, None)
+            if link.first_start:
                 await link.ready(time.monotonic() + GREETING_SECONDS + 5.0)
 
     async def definitions(self, connection: str, *, person: str | None = None) -> dict[str, ToolDefinition]:

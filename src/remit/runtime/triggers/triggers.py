@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -70,6 +72,7 @@ class Triggers:
         self._now = now
         self._version: int | None = None
         self._seen: datetime | None = None
+        self._held: Db | None = None
 
     # -- the clock, called by workers ------------------------------------------------------------------------------
 
@@ -176,6 +179,20 @@ class Triggers:
             fired = iter(self._firings.fire(db, governance, [a for i, a in enumerate(asked) if i not in away]))
             return [away[place] if place in away else next(fired) for place in range(len(asked))]
 
+    def within(self, db: Db) -> Self:
+        """The same verbs in a transaction of the caller's, who commits what they do together with something else."""
+        held = copy(self)
+        held._held = db  # noqa: SLF001 - a copy of this one
+        return held
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Db]:
+        if self._held is not None:
+            yield self._held
+            return
+        with self._pool.transaction() as db:
+            yield db
+
     # -- people ----------------------------------------------------------------------------------------------------
 
     def pause(self, name: str, by: str, reason: str) -> None:
@@ -195,7 +212,7 @@ class Triggers:
         for several people starts a session for each, or for one `person`. Raises NotFound, InvalidInput.
         """
         trigger = self._trigger(name)
-        with self._pool.transaction() as db:
+        with self._transaction() as db:
             governance, now = self._in_force(db), self._now(db)
             manual = f"by hand {ids.new_id('fire')}"
             if isinstance(trigger, ScheduleTrigger):
@@ -233,8 +250,11 @@ class Triggers:
         `dry` starts nothing and says what would be started. Raises NotFound, Conflict, InvalidInput.
         """
         if not isinstance(self._trigger(name), ScheduleTrigger):
-            raise Conflict(f"{name} is no schedule: there is nothing to make up for")
-        with self._pool.transaction() as db:
+            raise Conflict(
+                f"{name} is no schedule: there is nothing to make up for",
+                advice=f"`remit triggers fire {name}` starts it once; `remit triggers` lists which are schedules.",
+            )
+        with self._transaction() as db:
             governance, now = self._in_force(db), self._now(db)
             if end > now:
                 raise InvalidInput("a backfill ends in the past", advice="Give an earlier --until.")
@@ -257,7 +277,7 @@ class Triggers:
     def listing(self) -> list[Listed]:
         """Every deployed trigger, in the order of their names."""
         project = self._deployments.load().project
-        with self._pool.transaction() as db:
+        with self._transaction() as db:
             states, next_times = triggers.states(db), triggers.next_times(db)
             last = triggers.last_firings(db, list(project.triggers))
         return [
@@ -275,7 +295,7 @@ class Triggers:
 
     def history(self, name: str, *, limit: int = 50) -> list[Firing]:
         """What a trigger did and left out, newest first; also of one that is not deployed any more."""
-        with self._pool.transaction() as db:
+        with self._transaction() as db:
             found = triggers.history(db, name, limit=limit)
         if not found:
             self._trigger(name)
@@ -307,6 +327,6 @@ class Triggers:
 
     def _set_paused(self, name: str, by: str, reason: str, *, paused: bool) -> None:
         self._trigger(name)
-        with self._pool.transaction() as db:
+        with self._transaction() as db:
             if not triggers.set_paused(db, name, paused=paused, by=by, reason=reason):
                 raise Conflict(f"{name} is paused already" if paused else f"{name} is not paused")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,61 +10,7 @@ import click
 from remit.surfaces.cli import common
 
 if TYPE_CHECKING:
-    from remit.domain.agents import AgentVersion
-
-
-def contents(version: AgentVersion) -> dict[str, Any]:
-    """Skills and knowledge of a version, as its card shows them."""
-    from remit.config.skills import skills_of  # noqa: PLC0415 - heavy
-    from remit.storage import knowledge  # noqa: PLC0415
-
-    files, passages = knowledge.count(version)
-    return {
-        "skills": [
-            {"name": s.name, "description": s.description, "files": list(s.files), "allowed_tools": s.allowed_tools}
-            for _, s in sorted(skills_of(version).items())
-        ],
-        "knowledge": {"files": files, "passages": passages, "language": version.spec.language},
-    }
-
-
-def differences(before: AgentVersion, after: AgentVersion) -> dict[str, Any]:
-    """In the shape of `remit agents diff --json`."""
-    return {
-        "agent": after.agent,
-        "old": before.digest,
-        "new": after.digest,
-        "fields": list(_fields(before, after)),
-        "files": list(_files(before, after)),
-    }
-
-
-def _fields(before: AgentVersion, after: AgentVersion) -> Iterator[dict[str, Any]]:
-    """Fields of agent.yaml that mean something else; defaults that were only written down are none."""
-    old, new = before.spec.model_dump(mode="json"), after.spec.model_dump(mode="json")
-    for field in new:
-        if old[field] != new[field]:
-            yield {"field": field, "old": old[field], "new": new[field]}
-
-
-def _files(before: AgentVersion, after: AgentVersion) -> Iterator[dict[str, Any]]:
-    for path in sorted({*before.files, *after.files}):
-        old, new = before.files.get(path), after.files.get(path)
-        if old == new:
-            continue
-        change = "added" if old is None else "removed" if new is None else "changed"
-        yield {"path": path, "change": change, "diff": _lines(path, old, new, before.digest[:12], after.digest[:12])}
-
-
-def _lines(path: str, old: bytes | None, new: bytes | None, before: str, after: str) -> list[str]:
-    """A unified diff; empty for what is not text."""
-    try:
-        was, now = ((content or b"").decode().splitlines() for content in (old, new))
-    except UnicodeDecodeError:
-        return []
-    was_at = "(not there)" if old is None else f"{path} ({before})"
-    now_at = "(not there)" if new is None else f"{path} ({after})"
-    return list(difflib.unified_diff(was, now, was_at, now_at, lineterm=""))
+    pass
 
 
 def print_differences(found: dict[str, Any]) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from remit.surfaces.cli import agent_files, common, programs, tuning
-from remit.surfaces.cli.policy import must_be_agent, place
+from remit.surfaces.cli.policy import must_be_agent
 
 if TYPE_CHECKING:
     from remit.bootstrap import Services
     from remit.domain.agents import AgentVersion
-    from remit.domain.gates import GateResult
-    from remit.governance.state import Governance
 
 
 def commands() -> dict[str, click.Command]:
@@ -33,22 +30,11 @@ def agents() -> None:
 @common.project_option
 def list_(as_json: bool, folder: Path) -> None:
     """List the agents that are deployed."""
+    from remit.evidence.shaping.agents import listed  # noqa: PLC0415 - heavy
+
     with common.services(folder) as services:
         governance = services.deployments.load()
-    found = [
-        {
-            "agent": name,
-            "title": version.spec.title,
-            "kind": "program" if version.is_program else "model",
-            "model": version.spec.model,
-            "layer": version.spec.layer,
-            "owner": version.spec.owner,
-            "workspace": version.spec.workspace,
-            "version": version.digest,
-            "suspended": name in governance.suspended,
-        }
-        for name, version in governance.project.agents.items()
-    ]
+    found = [listed(governance, name) for name in governance.project.agents]
     if as_json:
         common.print_json(found)
         return
@@ -66,87 +52,19 @@ def list_(as_json: bool, folder: Path) -> None:
 @common.project_option
 def show(agent: str, digest: str | None, as_json: bool, folder: Path) -> None:
     """Show an agent's card: what it may see, touch and never do, what needs approval, who answers for it."""
-    from remit.storage import bundles  # noqa: PLC0415 - heavy
+    from remit.evidence.shaping.agents import in_full  # noqa: PLC0415 - heavy
+    from remit.storage import bundles  # noqa: PLC0415
 
     with common.services(folder) as services:
         governance = services.deployments.load()
         version = version_of(services, agent, digest)
         with services.sessions.transaction() as db:
             held = bundles.bundle_of(db, agent, version.digest) if digest is not None else None
-            bundle = bundles.load(db, held or governance.bundle_digest)
-            versions = bundles.versions(db, agent)
-    shown = {
-        **card(governance, version),
-        "granted_by": bundle.deployed_by if bundle is not None else None,
-        "signed_with": bundle.key_id if bundle is not None else None,
-        "versions": versions,
-    }
+            shown = in_full(governance, db, version, bundle=held)
     if as_json:
         common.print_json(shown)
     else:
         _print_card(shown)
-
-
-def card(governance: Governance, version: AgentVersion) -> dict[str, Any]:
-    """A version in the shape of `remit agents show --json`, without what the database knows.
-
-    What it may do is said by the policies of today, which also judge sessions that began with an older version.
-    """
-    agent, spec = version.agent, version.spec
-    deployed = governance.project.agents.get(agent)
-    in_force = deployed is not None and deployed.digest == version.digest
-    tools = {name: governance.action_type(name) for name in spec.tools}
-    return {
-        "agent": agent,
-        "title": spec.title,
-        "purpose": spec.purpose,
-        "kind": "program" if version.is_program else "model",
-        "model": spec.model,
-        "reasoning": spec.reasoning,
-        "layer": spec.layer,
-        "owner": spec.owner,
-        "escalation": spec.escalation,
-        "workspace": spec.workspace,
-        "workflow": spec.workflow,
-        "autonomy": spec.autonomy,
-        "version": version.digest,
-        "in_force": in_force,
-        "suspended": agent in governance.suspended,
-        "tools": spec.tools,
-        **agent_files.contents(version),
-        "may_see": {n: t.title for n, t in tools.items() if t is not None and t.effect == "read"},
-        "may_touch": {n: t.title for n, t in tools.items() if t is not None and t.effect == "write"},
-        "never": spec.never,
-        "needs_approval": list(_approvals(governance, spec.tools)),
-        "budget": spec.budget.model_dump(mode="json", exclude_none=True),
-        "gates": [
-            {"gate": r.gate, "passed": r.passed, "findings": [f.text for f in r.findings]}
-            for r in (_gates(governance, agent) if in_force else ())
-        ],
-        "input": spec.input,
-    }
-
-
-def _approvals(governance: Governance, tools: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    for name in tools:
-        for policy in governance.policy.speaking_about(name):
-            if policy.roles:
-                says = policy.sentence("asks for approval")
-                yield {
-                    "action": name,
-                    "roles": policy.roles,
-                    "policy": policy.id,
-                    "where": place(policy),
-                    "says": says,
-                }
-
-
-def _gates(governance: Governance, agent: str) -> list[GateResult]:
-    from remit.domain.gates import judge_gates  # noqa: PLC0415
-    from remit.governance.policy_report import bounded_by  # noqa: PLC0415
-
-    bounded = bounded_by(tuple(governance.policy.policies.values()), governance.project)
-    return judge_gates(governance.project, agent, bounded=bounded)
 
 
 def _print_card(shown: dict[str, Any]) -> None:
@@ -194,7 +112,8 @@ def diff(agent: str, old: str | None, new: str | None, as_json: bool, folder: Pa
 
     OLD and NEW are versions as `remit agents show` lists them; their first digits are enough.
     """
-    from remit.storage import bundles  # noqa: PLC0415 - heavy
+    from remit.governance.versions import differences, previous, resolve  # noqa: PLC0415 - heavy
+    from remit.storage import bundles  # noqa: PLC0415
 
     with common.services(folder) as services:
         governance = services.deployments.load()
@@ -204,10 +123,10 @@ def diff(agent: str, old: str | None, new: str | None, as_json: bool, folder: Pa
             must_be_agent(governance, agent)
         in_force = governance.project.agents.get(agent)
         latest = in_force.digest if in_force is not None else known[0]
-        after = _resolve(known, new, agent) if new is not None else latest
-        before = _resolve(known, old, agent) if old is not None else _previous(known, after, agent)
+        after = resolve(known, new, agent) if new is not None else latest
+        before = resolve(known, old, agent) if old is not None else previous(known, after, agent)
         versions = [services.deployments.version(agent, digest) for digest in (before, after)]
-    found = agent_files.differences(*versions)
+    found = differences(*versions)
     if as_json:
         common.print_json(found)
     else:
@@ -216,7 +135,8 @@ def diff(agent: str, old: str | None, new: str | None, as_json: bool, folder: Pa
 
 def version_of(services: Services, agent: str, given: str | None) -> AgentVersion:
     """The version of an agent that somebody means by its first digits; without any the one in force."""
-    from remit.storage import bundles  # noqa: PLC0415 - heavy
+    from remit.governance.versions import resolve  # noqa: PLC0415 - heavy
+    from remit.storage import bundles  # noqa: PLC0415
 
     governance = services.deployments.load()
     if given is None:
@@ -226,28 +146,7 @@ def version_of(services: Services, agent: str, given: str | None) -> AgentVersio
         known = [str(v["digest"]) for v in bundles.versions(db, agent)]
     if not known:
         must_be_agent(governance, agent)
-    return services.deployments.version(agent, _resolve(known, given, agent))
-
-
-def _resolve(known: list[str], given: str, agent: str) -> str:
-    from remit.errors import NotFound  # noqa: PLC0415
-
-    found = [digest for digest in known if digest.startswith(given)]
-    if len(found) != 1 or not given:
-        said = "is not exactly one version" if found else "is no version"
-        raise NotFound(f"{given!r} {said} of {agent}", advice=f"Versions: {', '.join(d[:12] for d in known)}.")
-    return found[0]
-
-
-def _previous(known: list[str], after: str, agent: str) -> str:
-    from remit.errors import NotFound  # noqa: PLC0415
-
-    older = known[known.index(after) + 1 :] if after in known else known
-    if not older:
-        raise NotFound(
-            f"there is no version of {agent} before {after[:12]}", advice="Name the two versions to be compared."
-        )
-    return older[0]
+    return services.deployments.version(agent, resolve(known, given, agent))
 
 
 agents.add_command(programs.walkthrough)
@@ -278,14 +177,10 @@ def resume(agent: str, reason: str, person: str | None, folder: Path) -> None:
 
 
 def _suspend(agent: str, reason: str, person: str | None, folder: Path, *, suspended: bool) -> None:
-    from remit.errors import Conflict  # noqa: PLC0415
-    from remit.storage import bundles  # noqa: PLC0415 - heavy
+    from remit.governance.suspending import set_suspended  # noqa: PLC0415 - heavy
 
     with common.services(folder) as services:
         who = common.decider(services, person)
-        governance = services.deployments.load()
-        must_be_agent(governance, agent)
-        if (agent in governance.suspended) == suspended:
-            raise Conflict(f"{agent} is {'suspended already' if suspended else 'not suspended'}")
+        must_be_agent(services.deployments.load(), agent)
         with services.sessions.transaction() as db:
-            bundles.suspend(db, agent, suspended=suspended, by=who.person, reason=reason)
+            set_suspended(db, agent, suspended=suspended, by=who.person, reason=reason)

@@ -9,19 +9,20 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from remit.evidence.shaping.values import plain, usd
 
 if TYPE_CHECKING:
     from remit.bootstrap import Services
     from remit.governance.desk import Decider
 
 F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["plain", "usd"]  # from below, for the commands
 
 
 class Noun(click.Group):
@@ -161,46 +162,6 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False).encode("utf-8", "replace").decode())
 
 
-def plain(value: Any) -> Any:
-    """A value with only JSON's types in it."""
-    match value:
-        case datetime():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case Decimal():
-            return _number(value)
-        case dict():
-            return {str(k): plain(v) for k, v in value.items()}
-        case list() | tuple():
-            return [plain(v) for v in value]
-        case set() | frozenset():
-            return sorted(plain(v) for v in value)
-        case bytes() | memoryview():
-            return bytes(value).hex()
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            return plain(asdict(value))
-        case _:
-            return value
-
-
-def _number(value: Decimal) -> int | float | str:
-    """A JSON number where a reader gets exactly this value back, else text."""
-    if abs(value) < _EXACT and value == value.to_integral_value():
-        return int(value)
-    as_float = float(value)
-    return as_float if Decimal(repr(as_float)) == value else str(value)
-
-
-_EXACT = 2**53
-"""Below this every whole number survives any JSON reader."""
-
-
-def usd(micros: int) -> str:
-    """Micro-dollars as exact text."""
-    return f"{Decimal(micros) / 1_000_000:f}"
-
-
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
     """Print a table on a terminal, and tab-separated lines into a pipe."""
     if not rows:
@@ -263,5 +224,11 @@ def read_input(text: str) -> Any:
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{text[1:]} cannot be read: {error}") from None
-    return canonical.parse(text, what="input")
+            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise InvalidInput(f"{text[1:]} cannot be read: {why}") from None
+    try:
+        return canonical.parse(text, what="input")
+    except InvalidInput as wrong:
+        raise InvalidInput(
+            wrong.message, advice='Give JSON such as \'{"name": "value"}\', a file as @FILE, or - for standard input.'
+        ) from None

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from remit.evidence.shaping import flow as shaping
 from remit.surfaces.cli import common
 
 
@@ -23,12 +24,7 @@ def people(as_json: bool, folder: Path) -> None:
     with common.services(folder) as services:
         directory = services.deployments.load().project.directory
     if as_json:
-        common.print_json(
-            [
-                {**p.model_dump(mode="json"), "reports_to": [m.id for m in directory.chain(p.id)]}
-                for p in directory.people
-            ]
-        )
+        common.print_json([shaping.person(directory, p) for p in directory.people])
         return
     rows = [
         (p.id, p.name, p.status, ", ".join(p.roles), " > ".join(m.id for m in directory.chain(p.id)))

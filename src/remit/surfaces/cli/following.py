@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from remit.evidence.shapes import sessions as shapes
 from remit.surfaces.cli import common
-from remit.surfaces.cli import shapes_of_sessions as shapes
 
 _POLL = 0.25  # seconds between two looks
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, flow_shapes
+from remit.evidence.shaping import flow as shaping
+from remit.surfaces.cli import common
 
 
 def commands() -> dict[str, click.Command]:
@@ -34,7 +35,7 @@ def idea(
         new = NewIdea(agent, f"person:{who.person}", words_of(words) or words, session_id)
         with services.sessions.transaction() as db:
             found = submit(db, governance, new)
-    common.print_json(_shape(found)) if as_json else click.echo(found["id"])
+    common.print_json(shaping.idea(found)) if as_json else click.echo(found["id"])
 
 
 @click.group("ideas", cls=common.Noun)
@@ -67,7 +68,7 @@ def list_(
         undecided = status is None and not everything
         found = stored.listing(db, status=status, undecided=undecided, requester=requester, **filters)
     if as_json:
-        common.print_json([_shape(row) for row in found])
+        common.print_json([shaping.idea(row) for row in found])
         return
     rows = [(i["id"], i["status"], i["agent"], i["requester"], i["words"], i["shipped_in"]) for i in found]
     common.table(("idea", "status", "agent", "by", "what", "shipped in"), rows, empty="There are no ideas that fit.")
@@ -84,7 +85,7 @@ def show(idea_id: str, as_json: bool, folder: Path) -> None:
     with common.services(folder) as services, services.sessions.transaction() as db:
         found = stored.get(db, idea_id)
     if as_json:
-        common.print_json(_shape(found))
+        common.print_json(shaping.idea(found))
         return
     common.heading(f"{found['id']}  {found['status']}")
     common.line("what", found["words"] if found["words"] is not None else "(erased)")
@@ -139,8 +140,4 @@ def _decide(folder: Path, person: str | None, as_json: bool, verb: str, idea_id:
         governance = services.deployments.load()
         with services.sessions.transaction() as db:
             done = getattr(deciding, verb)(db, governance, idea_id, who, *words)
-    common.print_json(_shape(done)) if as_json else click.echo(f"{done['id']}: {done['status']} by {who.person}")
-
-
-def _shape(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in flow_shapes.IDEA}
+    common.print_json(shaping.idea(done)) if as_json else click.echo(f"{done['id']}: {done['status']} by {who.person}")

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "budgets": ("directory", "What was reserved and spent, and what is left."),
     "audit": ("audit", "Export the record, and verify an export offline."),
     "token": ("token", "Issue, list and revoke tokens."),
+    "login": ("serve", "Make a link that logs you into the cockpit, once."),
 }
 """Every command, in the order in which `remit --help` lists them."""
 

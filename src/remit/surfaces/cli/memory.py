@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, flow_shapes
+from remit.evidence.shapes import flow
+from remit.surfaces.cli import common
 
 
 def commands() -> dict[str, click.Command]:
@@ -57,7 +58,7 @@ def list_(as_json: bool, folder: Path, **filters: Any) -> None:
 
 
 def _shape(row: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: row[name] for name in flow_shapes.MEMORY if name != "status"}
+    shown = {name: row[name] for name in flow.MEMORY if name != "status"}
     return {**shown, "status": row["ended_why"] or "in force"}
 
 
@@ -89,7 +90,7 @@ def show(memory_id: str, person: str | None, as_json: bool, folder: Path) -> Non
         **_shape({**found, "uses": len(used)}),
         "value": found["value"],
         "reviewers": list(allowed),
-        "used": [{name: use[name] for name in flow_shapes.MEMORY_USE} for use in used],
+        "used": [{name: use[name] for name in flow.MEMORY_USE} for use in used],
     }
     common.print_json(shown) if as_json else _print(shown)
 

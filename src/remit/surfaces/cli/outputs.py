@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, flow_shapes
+from remit.evidence.shaping import flow as shaping
+from remit.surfaces.cli import common
 
 
 def commands() -> dict[str, click.Command]:
@@ -37,7 +38,7 @@ def list_(as_json: bool, folder: Path, **filters: Any) -> None:
     with common.services(folder) as services, services.sessions.transaction() as db:
         from remit.storage import outputs  # noqa: PLC0415 - heavy
 
-        found = [_summary(row) for row in outputs.listing(db, **filters)]
+        found = [shaping.output(row) for row in outputs.listing(db, **filters)]
     if as_json:
         common.print_json(found)
         return
@@ -53,14 +54,7 @@ def list_(as_json: bool, folder: Path, **filters: Any) -> None:
 def show(output_id: str, as_json: bool, folder: Path) -> None:
     """Show an output: what it says, where it came from, its versions, and what readers made of them."""
     with common.services(folder) as services, services.sessions.transaction() as db:
-        from remit.storage import outputs  # noqa: PLC0415 - heavy
-
-        found = outputs.get(db, output_id)
-        shown = {
-            **_summary(found),
-            "body": outputs.body(db, output_id),
-            "versions": [_summary(row) for row in outputs.versions(db, found)],
-        }
+        shown = shaping.output_in_full(db, output_id)
     if as_json:
         common.print_json(shown)
         return
@@ -143,7 +137,7 @@ def _review(
             contents = None if body is None else _like(outputs.body(db, output_id), body)
             done = reviews.review(db, governance, output_id, verdict, reader, reason, body=contents)
     if as_json:
-        common.print_json(_summary(done))
+        common.print_json(shaping.output(done))
     elif verdict == "edited":
         click.echo(f"{output_id} is replaced by {done['id']}, version {done['version']}.")
     else:
@@ -166,7 +160,3 @@ def _like(before: Any, text: str) -> Any:
     from remit.domain import canonical  # noqa: PLC0415
 
     return text if isinstance(before, str) else canonical.parse(text, what="output")
-
-
-def _summary(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in flow_shapes.OUTPUT}

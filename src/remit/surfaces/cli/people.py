@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from remit.surfaces.cli import common
-from remit.surfaces.cli.work import item as item_shape
 
 
 def commands() -> dict[str, click.Command]:
@@ -32,17 +31,18 @@ def inbox_(
     item_id: str | None, everything: bool, mine: str | None, kind: str | None, as_json: bool, folder: Path
 ) -> None:
     """List what waits for a person, or show ITEM_ID with everything that is needed to decide."""
+    from remit.evidence.shaping import work as shaping  # noqa: PLC0415 - heavy
     from remit.storage import inbox  # noqa: PLC0415
 
     with common.services(folder) as services, services.sessions.transaction() as db:
         if item_id is not None:
-            shown = context(services, db, item_id)
+            shown = shaping.item_in_full(services.deployments.load(), db, item_id)
             common.print_json(shown) if as_json else _print_item(shown)
             return
         found = inbox.listing(db, status=None if everything else "open", person=mine, kind=kind)
         told = inbox.notices(db, mine) if mine is not None else []
     if as_json:
-        common.print_json([item_shape(i) for i in found])
+        common.print_json([shaping.item(i) for i in found])
         return
     rows = [(i.id, i.kind, i.status, i.summary, ", ".join(i.assignees), i.expires_at) for i in found]
     common.table(
@@ -51,35 +51,6 @@ def inbox_(
     for notice in told:
         where = f", {notice['session_id']}" if notice["session_id"] is not None else ""
         click.echo(f"told: {common.cell(notice['text'])} ({notice['kind']}{where})")
-
-
-def context(services: Any, db: Any, item_id: str) -> dict[str, Any]:
-    """An item with its action, the policies that asked, who answers for it, history and cost."""
-    from remit.governance.cases import case  # noqa: PLC0415
-    from remit.storage import deliveries  # noqa: PLC0415
-
-    found = case(services.deployments.load(), db, item_id)
-    shown = item_shape(found.item) | {"told": [_told(row) for row in deliveries.of_item(db, item_id)]}
-    if found.action is None:
-        return shown
-    return {
-        **shown,
-        "action": found.action,
-        "args": found.args,
-        "asked_args": found.asked_args,
-        "policies": [{"id": p.id, "where": p.where, "text": p.text} for p in found.policies],
-        "raci": found.raci,
-        "risk": found.risk,
-        "reversible": found.reversible,
-        "history": list(found.history),
-        "session_usd": common.usd(found.usd_micros),
-    }
-
-
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    to = row["person"] or row["channel"] or row["thread"]
-    shown = {"surface": row["surface"], "kind": row["kind"], "to": to, "status": row["status"]}
-    return shown | {"sent_at": row["sent_at"], "error": row["error"] or None}
 
 
 def _print_item(shown: dict[str, Any]) -> None:
@@ -168,7 +139,7 @@ def decide(
         else:
             done = services.sessions.approve(item_id, who, reason, edited=changed)
     if as_json:
-        common.print_json(item_shape(done))
+        common.print_json(_shape(done))
     elif done.status == "open":
         click.echo(f"{item_id}: noted; still needed: {', '.join(done.assignees)}")
     else:
@@ -196,7 +167,7 @@ def answer(
         who = common.decider(services, person)
         done = services.sessions.answer(item_id, who, value, reason, remember=remember, via="cli")
     if as_json:
-        common.print_json(item_shape(done))
+        common.print_json(_shape(done))
         return
     kept = (done.decision or {}).get("memory")
     click.echo(f"{item_id}: answered by {who.person}{f', remembered as {kept}' if kept else ''}")
@@ -214,6 +185,8 @@ def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool
 
     TARGET is an action's or a session's id. Each undo is an action of its own, judged and approved like any other.
     """
+    from remit.evidence.shaping.work import undone  # noqa: PLC0415 - heavy
+
     with common.services(folder) as services:
         who = common.decider(services, person)
         author = f"person:{who.person}"
@@ -221,7 +194,7 @@ def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool
             report = _undo_session(services, target, author, reason)
         else:
             row = _action(services, target)
-            report = [_entry(row, "asked", services.sessions.undo(target, author, reason))]
+            report = [undone(row, "asked", services.sessions.undo(target, author, reason))]
         if wait:
             _wait_for(services, report)
     if as_json:
@@ -234,6 +207,7 @@ def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool
 
 def _undo_session(services: Any, session_id: str, author: str, reason: str) -> list[dict[str, Any]]:
     """Ask for the undo of everything that a session did to the world, newest first."""
+    from remit.evidence.shaping.work import undone  # noqa: PLC0415
     from remit.storage import actions, sessions  # noqa: PLC0415
 
     with services.sessions.transaction() as db:
@@ -248,9 +222,9 @@ def _undo_session(services: Any, session_id: str, author: str, reason: str) -> l
         if kind is None or kind.effect != "write" or not done:
             continue
         if kind.undo is None:
-            report.append(_entry(row, "irreversible", None))
+            report.append(undone(row, "irreversible", None))
         else:
-            report.append(_entry(row, "asked", services.sessions.undo(row["id"], author, reason)))
+            report.append(undone(row, "asked", services.sessions.undo(row["id"], author, reason)))
     return report
 
 
@@ -259,17 +233,6 @@ def _action(services: Any, action_id: str) -> dict[str, Any]:
 
     with services.sessions.transaction() as db:
         return actions.get(db, action_id)
-
-
-def _entry(row: dict[str, Any], undo: str, turn: str | None) -> dict[str, Any]:
-    return {
-        "action": row["id"],
-        "type": row["action"],
-        "session_id": row["session_id"],
-        "undo": undo,
-        "turn": turn,
-        "error": None,
-    }
 
 
 def _wait_for(services: Any, report: list[dict[str, Any]], seconds: float = 60) -> None:
@@ -286,6 +249,12 @@ def _wait_for(services: Any, report: list[dict[str, Any]], seconds: float = 60) 
                 entry |= {"undo": _ENDED[turn["status"]], "error": turn["error"]}
                 break
             time.sleep(0.1)
+
+
+def _shape(done: Any) -> dict[str, Any]:
+    from remit.evidence.shaping import work as shaping  # noqa: PLC0415 - heavy
+
+    return shaping.item(done)
 
 
 _ENDED = {"finished": "done", "waiting": "waits", "failed": "failed", "cancelled": "failed"}

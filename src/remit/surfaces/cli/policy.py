@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from remit.evidence.shaping import policies as shaping
 from remit.surfaces.cli import common
 
 if TYPE_CHECKING:
-    from remit.domain.decisions import Verdict
-    from remit.governance.explaining import Rehearsal
-    from remit.governance.policy import PolicyEngine
     from remit.governance.policy.reading import Policy
     from remit.governance.state import Governance
 
@@ -37,32 +35,10 @@ def explain(action_id: str, as_json: bool, folder: Path) -> None:
     "Now" looks at identity, scope, RACI, arguments, caps, policy and the approvals that were given; not at stops, rates
     and budgets.
     """
-    from remit.governance.explaining import rehearse_recorded  # noqa: PLC0415 - heavy
-    from remit.storage import actions  # noqa: PLC0415
+    from remit.evidence.shaping.policies import explained  # noqa: PLC0415 - heavy
 
     with common.services(folder) as services, services.sessions.transaction() as db:
-        governance = services.deployments.load()
-        row = actions.get(db, action_id)
-        judged = row["mode"] in {"tool", "model"}
-        now = rehearse_recorded(governance, db, action_id) if judged else None
-    engine = governance.policy
-    shown = {
-        "id": row["id"],
-        "action": row["action"],
-        "agent": row["agent"],
-        "session_id": row["session_id"],
-        "args": row["args"],
-        "recorded": {
-            "status": row["status"],
-            "reasons": row["reasons"],
-            "roles": row["roles"],
-            "override": row["override"],
-            "policy_version": row["policy_version"],
-            "policies": [policy_json(engine, p) for p in row["policy_ids"]],
-        },
-        "now": {"policy_version": engine.version, **rehearsal_json(engine, now)} if now is not None else None,
-        "policies_changed": bool(row["policy_version"]) and row["policy_version"] != engine.version,
-    }
+        shown = explained(services.deployments.load(), db, action_id)
     if as_json:
         common.print_json(shown)
     else:
@@ -111,7 +87,7 @@ def test(
     if autonomy is not None:
         question = replace(question, autonomy=autonomy)  # type: ignore[arg-type]
     found = rehearse(governance, question, approved)
-    shown = {"agent": agent, "action": action, "args": question.args, **rehearsal_json(governance.policy, found)}
+    shown = {"agent": agent, "action": action, "args": question.args, **shaping.rehearsal(governance.policy, found)}
     if as_json:
         common.print_json(shown)
     else:
@@ -126,10 +102,10 @@ def list_(as_json: bool, folder: Path) -> None:
     """List the policies of the project's files."""
     engine = of_files(folder).policy
     if as_json:
-        common.print_json([policy_json(engine, p) for p in engine.policies])
+        common.print_json([shaping.policy(engine, p) for p in engine.policies])
         return
     rows = [
-        (p.id, p.effect, _scope(p), ", ".join(p.roles), place(p), p.annotations.get("description") or "")
+        (p.id, p.effect, _scope(p), ", ".join(p.roles), shaping.place(p), p.annotations.get("description") or "")
         for p in engine.policies.values()
     ]
     common.table(("policy", "effect", "speaks about", "asks", "where", "says"), rows, empty="There is no policy.")
@@ -223,49 +199,6 @@ def arguments(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInput("arguments are a JSON object", advice='Give them as {"amount": 90}.')
     return value
-
-
-def place(found: Policy) -> str:
-    """Where a policy stands: `policies/refunds.cedar:12`."""
-    return f"{found.statement.file}:{found.statement.line}"
-
-
-def policy_json(engine: PolicyEngine, policy_id: str) -> dict[str, Any]:
-    """A policy in the shape of the reference; without text if it is not in force any more."""
-    found = engine.policies.get(policy_id)
-    if found is None:
-        return {"id": policy_id, "effect": None, "where": None, "roles": [], "actions": [], "text": None}
-    return {
-        "id": found.id,
-        "effect": found.effect,
-        "where": place(found),
-        "roles": found.roles,
-        "actions": found.scope.names,
-        "text": found.statement.text,
-    }
-
-
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict in the shape of the reference."""
-    return {
-        "verdict": verdict.kind,
-        "reasons": [{"code": r.code, "text": r.text, "policy_id": r.policy_id} for r in verdict.reasons],
-        "roles": verdict.roles,
-        "policy_ids": verdict.policy_ids,
-    }
-
-
-def rehearsal_json(engine: PolicyEngine, found: Rehearsal) -> dict[str, Any]:
-    """What would be decided, in the shape of the reference."""
-    return {
-        **verdict_json(found.verdict),
-        "policies": [policy_json(engine, p) for p in found.verdict.policy_ids],
-        "spoke": [
-            {"policy": s.policy.id, "where": place(s.policy), "principal": s.principal, "determining": s.determining}
-            for s in found.explanation.spoken
-        ],
-        "considered": found.explanation.considered,
-    }
 
 
 def _scope(found: Policy) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from remit.surfaces.cli import common, flow_shapes
+from remit.evidence.shapes import flow
+from remit.surfaces.cli import common
 
 if TYPE_CHECKING:
     from remit.bootstrap import Services
@@ -59,7 +60,7 @@ def why(session_id: str, row: str | None, name: str | None, as_json: bool, folde
     with common.services(folder) as services, services.sessions.transaction() as db:
         found = told(db, services.deployments.version, session_id, row, name=name)
     if as_json:
-        common.print_json([{field: one[field] for field in flow_shapes.WHY} for one in found])
+        common.print_json([{field: one[field] for field in flow.WHY} for one in found])
         return
     for one in found:
         _print_why(one, briefly=row is None)
@@ -105,7 +106,7 @@ def replay(session_id: str, turn_id: str | None, as_json: bool, folder: Path) ->
         if not ran:
             raise InvalidInput(f"session {session_id} has no such turn that has begun")
         found = asyncio.run(replayed(services, ran))
-    told = [{field: asdict(one)[field] for field in flow_shapes.REPLAYED} for one in found]
+    told = [{field: asdict(one)[field] for field in flow.REPLAYED} for one in found]
     if as_json:
         common.print_json(told)
     for one in () if as_json else found:

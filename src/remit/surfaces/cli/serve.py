@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import importlib
 import logging
 import os
@@ -18,7 +19,7 @@ from remit.surfaces.cli import common
 
 def commands() -> dict[str, click.Command]:
     """The commands of this module."""
-    return {"up": up, "server": server, "worker": worker}
+    return {"up": up, "server": server, "worker": worker, "login": login}
 
 
 _ready = click.option(
@@ -52,6 +53,10 @@ def up(folder: Path, host: str, port: int | None, ready_file: Path | None) -> No
                 click.echo(said)
         listening = _server(services, host, port)
         click.echo(f"Listening on {listening.url}")
+        if port is None and listening.port != listening.usual:
+            click.echo(f"Port {listening.usual} is taken by something else; name another with `--port`.", err=True)
+        if services.local:
+            click.echo(f"Open {login_link(services, listening.url, None)} (works once, for a quarter of an hour)")
         greeting = f"Remit works for {services.declared.project.name}. Ctrl-C ends it."
         _serve(services, ready_file, greeting, (listening,))
 
@@ -85,6 +90,22 @@ def worker(folder: Path, ready_file: Path | None) -> None:
         _serve(services, ready_file, f"A worker for {services.declared.project.name}. Ctrl-C ends it.")
 
 
+@click.command("login")
+@click.option("--person", metavar="PERSON", help="For whom; without it, in development, whoever opens it says who.")
+@click.option("--url", help="Where the server is reached; default: `[server] url` of remit.toml.")
+@common.project_option
+def login(person: str | None, url: str | None, folder: Path) -> None:
+    """Make a link that logs somebody into the cockpit, once, within a quarter of an hour."""
+    with common.services(folder) as services:
+        common.must_be_local(services)
+        click.echo(login_link(services, url or services.declared.server.url, person))
+
+
+def login_link(services: Any, url: str, person: str | None) -> str:
+    """A one-time link into the cockpit that is reached at an address."""
+    return f"{url.rstrip('/')}/login/{services.logins.offer(person, f'local:{getpass.getuser()}')}"
+
+
 def _server(services: Any, host: str, port: int | None) -> Any:
     """The HTTP server, listening. It puts the surfaces together and stands above them, so it is found by its name."""
     return importlib.import_module("remit.asgi").Server(services, host, port)
@@ -104,13 +125,16 @@ def _until_told(
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)  # left by one that was killed
 
+    stopping = asyncio.Event()
+
     def ready() -> None:
+        if stopping.is_set():
+            return  # told to stop while it was starting
         click.echo(greeting)
         if ready_file is not None:
             ready_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
 
     async def serve() -> None:
-        stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def stop() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from remit.surfaces.cli import common
-from remit.surfaces.cli import shapes_of_sessions as shapes
 
 
 @click.command("message", context_settings={"ignore_unknown_options": True})
@@ -58,41 +57,20 @@ def fork(
                 session_id, f"person:{who.person}", at=at, message=contents, simulated=who.simulated
             )
     if as_json:
-        common.print_json(_described(made, plan))
+        from remit.evidence.shaping.work import fork as shape  # noqa: PLC0415 - heavy
+
+        common.print_json(shape(made, plan))
     else:
         _print(made, plan)
 
 
 def said(text: str) -> Any:
     """A message as it was typed: JSON where it is a JSON object or list, else text."""
-    from remit.domain import canonical  # noqa: PLC0415 - heavy
-    from remit.errors import InvalidInput  # noqa: PLC0415
+    from remit.runtime.messages import typed  # noqa: PLC0415 - heavy
 
     if not text.strip():
         raise click.UsageError("there is nothing to say")
-    if not text.lstrip().startswith(("{", "[")):
-        return text
-    try:
-        return canonical.parse(text, what="message")
-    except InvalidInput:
-        return text  # it only begins like JSON
-
-
-def _described(made: str | None, plan: Any) -> dict[str, Any]:
-    values = {
-        "id": made,
-        "forked_from": plan.session,
-        "fork_point": plan.point,
-        "turns": plan.turns,
-        "history": [_effect(e) for e in plan.history],
-        "anew": [_effect(e) for e in plan.anew],
-        "repeats": [e.id for e in plan.repeats],
-    }
-    return {name: values[name] for name in shapes.FORK}
-
-
-def _effect(effect: Any) -> dict[str, Any]:
-    return {name: getattr(effect, name) for name in shapes.FORK_ACTION}
+    return typed(text)
 
 
 def _print(made: str | None, plan: Any) -> None:

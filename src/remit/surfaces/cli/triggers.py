@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from remit.evidence.shaping import flow as shaping
 from remit.surfaces.cli import common
-
-if TYPE_CHECKING:
-    from remit.domain.triggers import Trigger
-    from remit.runtime.triggers import Listed
 
 
 def commands() -> dict[str, click.Command]:
@@ -31,7 +28,7 @@ def triggers() -> None:
 def list_(as_json: bool, folder: Path) -> None:
     """List triggers with what they did last and when they are due next."""
     with common.services(folder) as services:
-        found = [_shape(one) for one in services.triggers.listing()]
+        found = [shaping.trigger(one) for one in services.triggers.listing()]
     if as_json:
         common.print_json(found)
         return
@@ -95,7 +92,7 @@ def fire(name: str, given: str | None, whose: str | None, person: str | None, as
         who = common.decider(services, person)
         value = common.read_input(given) if given is not None else None
         fired = services.triggers.fire(name, who.person, value, person=whose, simulated=who.simulated)
-    found = [{"status": f.status, "session_id": f.session_id, "reason": f.reason} for f in fired]
+    found = [shaping.fired(f) for f in fired]
     if as_json:
         common.print_json(found)
     else:
@@ -154,31 +151,6 @@ def _time(text: str) -> datetime:
     except ValueError:
         raise click.UsageError(f"{text!r} is no time such as 2026-03-02T09:00") from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-
-
-def _shape(listed: Listed) -> dict[str, Any]:
-    return {
-        "trigger": listed.name,
-        "kind": listed.trigger.kind,
-        "agent": listed.trigger.agent,
-        "when": _when(listed.name, listed.trigger),
-        "paused": listed.paused,
-        "paused_by": listed.paused_by or None,
-        "paused_reason": listed.paused_reason or None,
-        "next_at": listed.next_at,
-        "last": listed.last,
-    }
-
-
-def _when(name: str, trigger: Trigger) -> str:
-    match trigger.kind:
-        case "schedule":
-            zone = "each one's own zone" if trigger.time_zone == "person" else trigger.time_zone
-            return f"{trigger.cron} {zone}"
-        case "webhook":
-            return f"POST /hooks/{name}"
-        case "event":
-            return f"{trigger.on} {trigger.name}" + (f" of {trigger.source}" if trigger.source is not None else "")
 
 
 def _last(firing: Any) -> str:

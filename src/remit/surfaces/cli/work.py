@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from remit.surfaces.cli import common, following, programs, shapes, shapes_of_sessions, talking
+from remit.surfaces.cli import common, following, programs, talking
 
 
 def commands() -> dict[str, click.Command]:
@@ -83,7 +83,9 @@ def _wait(services: Any, session_id: str, timeout: float) -> dict[str, Any]:
     if not resting:
         click.echo(f"{session_id} still runs after {timeout:g} seconds; it goes on.", err=True)
     with services.sessions.transaction() as db:
-        return describe(db, session_id)
+        from remit.evidence.shaping import work as shaping  # noqa: PLC0415
+
+        return shaping.session(db, session_id)
 
 
 @click.group("sessions", cls=common.Noun)
@@ -112,17 +114,20 @@ sessions_.add_command(following.follow_all)
 def list_(before: str | None, limit: int, as_json: bool, folder: Path, **wanted: str | None) -> None:
     """List sessions, newest first."""
     with common.services(folder) as services, services.sessions.transaction() as db:
-        from remit.storage import session_search  # noqa: PLC0415 - heavy
+        from remit.evidence.shaping.work import summary  # noqa: PLC0415 - heavy
+        from remit.storage import session_search  # noqa: PLC0415
 
         found = session_search.find(db, session_search.Wanted(**wanted), before=before, limit=limit)
     if as_json:
-        common.print_json([_summary(s) for s in found])
+        common.print_json([summary(s) for s in found])
         return
     rows = [(s.id, s.status, s.agent, s.title or s.request_id, s.reason, s.created_at) for s in found]
     common.table(
         ("session", "status", "agent", "title or request", "because", "started"),
         rows,
-        empty="No sessions. Start one with `remit start AGENT --input JSON`.",
+        empty="No session fits. `remit sessions` lists the newest."
+        if before or any(wanted.values())
+        else "No sessions. Start one with `remit start AGENT --input JSON`.",
     )
 
 
@@ -142,7 +147,9 @@ for _command in (talking.message, talking.fork, following.follow, programs.sourc
 def show(session_id: str, as_json: bool, folder: Path) -> None:
     """Show a session: its turns, every action with its decision, and what waits."""
     with common.services(folder) as services, services.sessions.transaction() as db:
-        shown = describe(db, session_id)
+        from remit.evidence.shaping import work as shaping  # noqa: PLC0415 - heavy
+
+        shown = shaping.session(db, session_id)
     if as_json:
         common.print_json(shown)
     else:
@@ -165,41 +172,6 @@ def _mover(name: str, doc: str) -> None:
 _mover("pause", "Set a session aside: it ends between two actions, and what is under way settles.")
 _mover("resume", "Take a paused session up again.")
 _mover("cancel", "End a session for good.")
-
-
-def describe(db: Any, session_id: str) -> dict[str, Any]:
-    """A session in the shape of `remit session show --json`."""
-    from remit.storage import actions, delegations, forks, inbox, sessions  # noqa: PLC0415
-
-    found = sessions.get(db, session_id)
-    made = actions.of_session(db, session_id)
-    return {
-        **_summary(found),
-        "turns": [{name: turn[name] for name in shapes.TURN} for turn in sessions.turns(db, session_id)],
-        "actions": [action(row) for row in made],
-        "items": [item(i) for i in inbox.listing(db, status=None, session_id=session_id)],
-        "children": [
-            {name: child[name] for name in shapes_of_sessions.CHILD} for child in delegations.children(db, session_id)
-        ],
-        "forks": [fork["id"] for fork in forks.forks(db, session_id)],
-        "inherits": list(forks.inherited_turns(db, session_id)),
-        "usd": common.usd(sum(a["usd_micros"] for a in made)),
-        "tokens": sum(a["input_tokens"] + a["output_tokens"] for a in made),
-    }
-
-
-def _summary(found: Any) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in shapes.SESSION}
-
-
-def action(row: dict[str, Any]) -> dict[str, Any]:
-    """An action in the shape of the reference."""
-    return {name: common.usd(row["usd_micros"]) if name == "usd" else row[name] for name in shapes.ACTION}
-
-
-def item(found: Any) -> dict[str, Any]:
-    """An inbox item in the shape of the reference."""
-    return {name: getattr(found, name) for name in shapes.ITEM}
 
 
 def _print_session(shown: dict[str, Any]) -> None:

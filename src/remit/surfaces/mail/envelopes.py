@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from remit.surfaces.mail import words
+from remit.surfaces.http import words
 from remit.surfaces.mail.letters import Letter
 
 

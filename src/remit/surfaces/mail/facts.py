@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from remit.domain import canonical
 from remit.domain.budgets import from_micros
-from remit.domain.inbox import InboxItem, ItemKind, ItemStatus
+from remit.domain.inbox import InboxItem, ItemKind
 from remit.governance.cases import Case
-from remit.surfaces.mail import words
+from remit.surfaces.http import words
 
 Clean = Callable[[Any], Any]
 """Leaves out of a value what the project declares as not to be shown."""
@@ -48,25 +47,6 @@ def sentence(item: InboxItem) -> str:
 def facts(case: Case, clean: Clean, zone: str) -> list[Fact]:
     """Everything that is needed to decide, for somebody in that time zone."""
     return [fact for fact in (*_request(case, clean), *_reasons(case, clean), *_stakes(case, zone)) if fact.value]
-
-
-def outcome(item: InboxItem, zone: str) -> str:
-    """How an item that is not open any more ended, in a sentence."""
-    decision = item.decision or {}
-    if item.status is ItemStatus.EXPIRED:
-        return "Nobody answered in time, so it has expired."
-    if item.status is ItemStatus.WITHDRAWN:
-        return "It is not needed any more: the work that asked for it has ended."
-    who = words.line(str(decision.get("by") or "somebody"))
-    said = words.line(str(decision.get("verdict") or "decided")).replace("-", " ")
-    text = f"Decided by {who}: {said}."
-    if "value" in decision:
-        text = f"Answered by {who}: {words.shown(decision['value'], 2_000)}"
-    if decision.get("reason"):
-        text += f" Reason: {words.text(str(decision['reason']), 2_000)}"
-    if isinstance(decision.get("at"), str):
-        text += f" ({words.moment(datetime.fromisoformat(decision['at']), zone)})"
-    return text
 
 
 def _request(case: Case, clean: Clean) -> Iterator[Fact]:

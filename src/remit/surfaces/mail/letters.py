@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from remit.domain.directory import Person
 from remit.domain.inbox import InboxItem
 from remit.governance.cases import Case
-from remit.surfaces.mail import words
-from remit.surfaces.mail.facts import Clean, Fact, asked, facts, outcome, sentence
+from remit.surfaces.http import words
+from remit.surfaces.mail.facts import Clean, Fact, asked, facts, sentence
 from remit.surfaces.mail.templating import TEMPLATES
 
 _FACT = 1_500
@@ -68,7 +68,7 @@ def ended(item: InboxItem, person: Person) -> Letter:
     subject = words.line(f"Re: {asked(item)}: {sentence(item)}", 150)
     return Letter(
         subject,
-        outcome(item, person.time_zone),
+        words.outcome(item, person.time_zone),
         (Fact("It was about", sentence(item)),),
         how="Nothing is asked of you any more; the link in the earlier mail decides nothing now.",
     )

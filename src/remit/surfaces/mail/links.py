@@ -15,9 +15,9 @@ from remit.governance.desk import Decider
 from remit.governance.links import LinkKey, find_link, use_link
 from remit.storage import links
 from remit.storage.links import LinkRow
-from remit.surfaces.mail import forms
-from remit.surfaces.mail.facts import Fact, asked, facts, outcome, sentence
-from remit.surfaces.mail.forms import Fields, Sent
+from remit.surfaces.http import forms, words
+from remit.surfaces.http.forms import Fields, Sent
+from remit.surfaces.mail.facts import Fact, asked, facts, sentence
 from remit.surfaces.mail.rules import by_link, elsewhere
 
 
@@ -152,7 +152,7 @@ class Links:
             by_reader = (item.decision or {}).get("by") == person.id
             tone = "good" if by_reader and item.status is ItemStatus.DECIDED else "plain"
             title = "Thank you" if row.used and by_reader else "This is settled"
-            return replace(page, title=title, note=outcome(item, person.time_zone), tone=tone)
+            return replace(page, title=title, note=words.outcome(item, person.time_zone), tone=tone)
         if row.used:
             return replace(page, title="Thank you", note="You have answered; others are still asked.", tone="good")
         if person.id not in item.assignees:

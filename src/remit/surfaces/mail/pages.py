@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from remit.bootstrap import Services
 from remit.errors import InvalidInput, RemitError
 from remit.governance.links import LinkKey
-from remit.surfaces.mail import forms
+from remit.surfaces.http import forms
 from remit.surfaces.mail.links import Links, Page
 from remit.surfaces.mail.templating import STYLE, TEMPLATES
 

@@ -19,7 +19,8 @@ from remit.evidence.runs import Redactor
 from remit.governance.cases import case
 from remit.governance.links import LinkKey, ensure_link_key, make_link
 from remit.runtime.deliveries import Delivery, Undeliverable
-from remit.surfaces.mail import envelopes, letters, words
+from remit.surfaces.http import words
+from remit.surfaces.mail import envelopes, letters
 from remit.surfaces.mail.letters import Letter
 from remit.surfaces.mail.post import Post
 from remit.surfaces.mail.rules import by_link, elsewhere

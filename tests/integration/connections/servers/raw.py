@@ -190,6 +190,8 @@ def handle(message: dict) -> None:
         threading.Thread(target=call, args=(ident, message["params"]), daemon=True).start()
 
 
+if MODE == "slow":
+    time.sleep(1.5)
 if MODE == "crash":
     sys.exit(4)
 if MODE == "garbage":

@@ -1,0 +1,105 @@
+"""Forking a session: what would be history, what would be new, and then doing it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import Response
+
+from remit.domain.access import Permission, Viewer
+from remit.domain.builtins import DELEGATE
+from remit.errors import InvalidInput, NotFound, RemitError
+from remit.runtime import messages
+from remit.runtime.forks import Plan
+from remit.storage import cockpit_sessions
+from remit.surfaces.http.guard import Ours, Seeing, Working, must
+from remit.surfaces.web.looking import Text, visible_session
+from remit.surfaces.web.rendering import back, page
+from remit.surfaces.web.session_page import frame
+
+router = APIRouter()
+_TURNS, _SHOWN = 50, 100
+
+
+@router.get("/sessions/{session_id}/fork")
+def show(request: Request, viewer: Seeing, services: Ours, session_id: str, at: Text = "", how: Text = "") -> Response:
+    """What a fork at some point would give. Nothing is done."""
+    return _page(request, viewer, services, session_id, at, how)
+
+
+@router.post("/sessions/{session_id}/fork")
+def fork(
+    request: Request,
+    viewer: Working,
+    services: Ours,
+    session_id: str,
+    at: Annotated[str, Form(max_length=200)] = "",
+    how: Annotated[str, Form(max_length=20)] = "",
+    text: Annotated[str, Form(max_length=256 * 1024)] = "",
+) -> Response:
+    """Go on from there in a new session."""
+    said = text.replace("\r\n", "\n")
+    try:
+        with services.sessions.transaction() as db:
+            session = visible_session(viewer, db, session_id)
+        must(viewer, Permission.WORK, session.workspace, "fork a session")
+        if how == "message" and not said.strip():
+            raise InvalidInput("there is nothing to say")
+        made, plan = services.sessions.fork(
+            session_id,
+            f"person:{viewer.person}",
+            at=at or None,
+            message=messages.typed(said) if how == "message" else None,
+            simulated=viewer.simulated,
+        )
+    except RemitError as error:
+        if isinstance(error, NotFound) and not at:
+            raise
+        return _page(request, viewer, services, session_id, at, how, refused=error, text=said)
+    done = f"Forked: {len(plan.turns)} turns and {len(plan.history)} actions are its history."
+    return back(request, f"/sessions/{made}", said=done)
+
+
+def _page(
+    request: Request,
+    viewer: Viewer,
+    services: Ours,
+    session_id: str,
+    at: str,
+    how: str,
+    *,
+    refused: RemitError | None = None,
+    text: str = "",
+) -> Response:
+    governance = services.deployments.load()
+    with services.sessions.transaction() as db:
+        shared = frame(viewer, governance, db, session_id, "fork")
+        turns = cockpit_sessions.bare_turns(db, session_id, [], newest=True, limit=_TURNS)
+    plan, impossible = _plan(services, session_id, at, how)
+    with services.sessions.transaction() as db:
+        return page(
+            request,
+            "fork.html",
+            viewer,
+            db,
+            status=refused.http_status if refused is not None else 200,
+            **shared,
+            at=at,
+            how=how,
+            turns=turns,
+            plan=plan,
+            delegated=[e for e in plan.anew if e.action == DELEGATE] if plan is not None else [],
+            shown=_SHOWN,
+            impossible=impossible,
+            refused=refused,
+            text=text,
+        )
+
+
+def _plan(services: Ours, session_id: str, at: str, how: str) -> tuple[Plan | None, Any]:
+    """The plan, or why there can be none."""
+    try:
+        return services.sessions.plan_fork(session_id, at or None, said=how == "message"), None
+    except RemitError as error:
+        return None, error

@@ -1,0 +1,68 @@
+// The keyboard, and small things that a page can do without: everything here also works without it.
+(() => {
+  const places = { i: "/inbox", s: "/sessions", a: "/agents", t: "/triggers", p: "/policies", d: "/directory", r: "/audit" };
+  let leading = false;
+
+  const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      document.querySelectorAll("details.menu[open]").forEach((menu) => menu.removeAttribute("open"));
+      if (typing(event.target)) event.target.blur();
+      return;
+    }
+    if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (leading) {
+      leading = false;
+      if (places[event.key]) location.assign(places[event.key]);
+      return;
+    }
+    if (event.key === "/") {
+      event.preventDefault();
+      document.getElementById("q")?.focus();
+    } else if (event.key === "g") {
+      leading = true;
+      setTimeout(() => (leading = false), 1500);
+    } else if (event.key === "?") {
+      location.assign("/help");
+    } else if (event.key === "j" || event.key === "k") {
+      const rows = [...document.querySelectorAll("[data-row] a.row-link")];
+      const next = rows.indexOf(document.activeElement) + (event.key === "j" ? 1 : -1);
+      rows[Math.max(0, Math.min(rows.length - 1, next))]?.focus();
+    }
+  });
+
+  // On a phone the sections are folded up until somebody asks for them.
+  if (matchMedia("(max-width: 60rem)").matches) document.querySelector("details.sections")?.removeAttribute("open");
+
+  document.addEventListener("click", (event) => {
+    document.querySelectorAll("details.menu[open]").forEach((menu) => {
+      if (!menu.contains(event.target)) menu.removeAttribute("open");
+    });
+  });
+
+  // What somebody looked at before they decided is part of how good the decision was.
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      const told = event.target.dataset?.opened;
+      if (told && event.target.open && !event.target.dataset.told) {
+        event.target.dataset.told = "yes";
+        fetch(told, { method: "POST", credentials: "same-origin" });
+      }
+    },
+    true,
+  );
+
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post") return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, 4000);
+  });
+})();

@@ -1,0 +1,136 @@
+"""Sessions are found, searched and started in the cockpit, and those of other workspaces do not exist."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from remit.surfaces.web import sessions
+from tests.acceptance.cockpit.desk import action_of, pays, sessions_of
+from tests.acceptance.cockpit.office import Office
+from tests.acceptance.talking import begin
+
+
+def test_a_session_is_found_by_what_it_is(desk: Office) -> None:
+    late = begin(desk.shop, "wordy", {"question": "zebra crossing paint"}, title="Buy the paint")
+    desk.shop.finish(late)
+    other = begin(desk.shop, "steps", pays(120), title="Pay the painter", principal="person:bo")
+    desk.shop.wait_for(other, "approval")
+    page = desk.page("bo")
+    page.goto("/sessions")
+    page.get_by_label("Words").fill('"zebra crossing"')
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("link", name="Buy the paint")).to_be_visible()
+    expect(page.get_by_role("link", name="Pay the painter")).to_have_count(0)
+    page.get_by_role("link", name="Clear").click()
+    page.get_by_role("link", name="Waiting").click()
+    expect(page.get_by_role("link", name="Pay the painter")).to_be_visible()
+    expect(page.get_by_text("waits for an approval").first).to_be_visible()
+    assert "Pay the painter" in sessions_of(desk, "bo", person="bo", agent="steps", trigger="person", workspace="shop")
+    assert "Pay the painter" not in sessions_of(desk, "bo", person="dov")
+    assert "No session fits" in sessions_of(desk, "bo", label="untrusted")
+    assert "Pay the painter" in sessions_of(desk, "bo", text="\0"), "nothing is asked for"
+    page.goto("/sessions?status=finished")
+    started = begin(desk.shop, "wordy", {"question": "soon"}, title="It comes by itself")
+    desk.shop.finish(started)
+    expect(page.get_by_role("link", name="It comes by itself")).to_be_visible()
+
+
+def test_lists_are_in_pages(desk: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        desk.shop.finish(begin(desk.shop, "wordy", {"question": "page"}, title=f"Page {number}", request_id="pages"))
+    monkeypatch.setattr(sessions, "_PAGE", 2)
+    first = sessions_of(desk, "bo", text="page")
+    assert "Page 2" in first
+    assert "Page 0" not in first
+    older = first.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
+    assert "Page 0" in desk.client("bo").get(older).text
+
+
+def test_a_session_is_started_by_the_fields_that_its_agent_wants(desk: Office) -> None:
+    page = desk.page("bo")
+    page.goto("/sessions/new")
+    page.get_by_label("Agent").select_option("filler")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_label("Who is paid").fill("kim")
+    page.get_by_label("amount").fill("12.5")
+    page.get_by_label("speed").select_option("fast")
+    page.get_by_label("urgent").select_option("no")
+    page.get_by_label("notes").fill("[1, 2")
+    page.get_by_role("button", name="Start filler").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("This was not started")
+    expect(page.get_by_label("Who is paid")).to_have_value("kim")
+    page.get_by_label("notes").fill("[1, 2]")
+    page.get_by_role("button", name="Start filler").first.click()
+    expect(page.get_by_text("Started.")).to_be_visible()
+    made = page.url.partition("/sessions/")[2]
+    found = desk.shop.finish(made)["turns"][0]
+    assert found["input"] == {"who": "kim", "amount": 12.5, "speed": "fast", "urgent": False, "notes": [1, 2]}
+    assert found["author"] == "person:bo"
+    client = desk.client("bo")
+    as_json = {"agent": "filler", "as": "json", "title": "By hand"}
+    sent = client.post("/sessions/new", data={**as_json, "input": '{"who": "lee", "amount": 1}'})
+    assert sent.status_code == 303
+    for wrong in ("[", '{"who": 1}', "7"):
+        assert client.post("/sessions/new", data={**as_json, "input": wrong}).status_code == 422, wrong
+    for agent in ("keeper", "nobody", ""):
+        assert client.post("/sessions/new", data={"agent": agent}).status_code == 404, agent
+    assert "keeper" not in client.get("/sessions/new").text
+    assert desk.client("vera").get("/sessions/new").status_code == 403
+
+
+def test_search_finds_what_is_visible_and_ids_lead_straight_there(desk: Office) -> None:
+    session_id = begin(desk.shop, "steps", pays(120), title="Pay the glazier")
+    desk.shop.wait_for(session_id, "approval")
+    action, item = action_of(desk, session_id)["id"], desk.shop.item(session_id, "approval")
+    page = desk.page("bo")
+    page.goto("/inbox")
+    page.keyboard.press("/")
+    page.keyboard.type("glazier")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Pay the glazier").click()
+    expect(page.get_by_role("heading", name="Pay the glazier")).to_be_visible()
+    client = desk.client("bo")
+    assert "Bo Adeyemi" in client.get("/search?q=adey").text
+    assert "/agents/lister" in client.get("/search?q=lister").text
+    assert f"/actions/{action}" in client.get("/search?q=till.pay").text
+    ids = {session_id: f"/sessions/{session_id}", action: f"/actions/{action}", item: f"/inbox/{item}"}
+    for identifier, place in ids.items():
+        assert client.get(f"/search?q={identifier}").headers["location"] == place
+        hidden = desk.client("otto").get(f"/search?q={identifier}")
+        assert hidden.status_code == 200
+        assert "Nothing fits" in hidden.text
+    assert "keeper" not in client.get("/search?q=keep").text
+    assert "Nothing fits" in desk.client("otto").get("/search?q=till.pay").text
+    assert "Nothing fits" in client.get("/search?q=xyzzy").text
+    assert "What are you looking for?" in client.get("/search").text
+    for odd in ('"', "a & | !", "\0", "ses_", "%", "x" * 200):
+        assert client.get("/search", params={"q": odd}).status_code == 200, odd
+
+
+def test_other_workspaces_do_not_exist(desk: Office) -> None:
+    session_id = begin(desk.shop, "steps", pays(10), title="Only for the shop")
+    desk.shop.finish(session_id)
+    action = action_of(desk, session_id)["id"]
+    otto, vera = desk.client("otto"), desk.client("vera")
+    assert "Only for the shop" not in otto.get("/sessions").text
+    assert "No session fits" in otto.get("/sessions?workspace=shop").text
+    pages = [f"/sessions/{session_id}{tab}" for tab in ("", "/timeline", "/results", "/source", "/fork")]
+    for path in [*pages, f"/actions/{action}"]:
+        made_up = path.replace(session_id, "ses_" + "0" * 26).replace(action, "act_" + "0" * 26)
+        hidden, missing = otto.get(path), otto.get(made_up)
+        assert (hidden.status_code, missing.status_code) == (404, 404), path
+        assert hidden.text == missing.text, path
+        assert otto.get(path.replace("_", "_%00")).status_code == 404, path
+        assert vera.get(path).status_code == 200, path
+    posts = {
+        f"/sessions/{session_id}/message": {"text": "hello"},
+        f"/sessions/{session_id}/move": {"verb": "cancel", "reason": "no"},
+        f"/sessions/{session_id}/fork": {"how": "message", "text": "hello"},
+        f"/actions/{action}/undo": {"reason": "no"},
+    }
+    for path, given in posts.items():
+        assert desk.client("otto").post(path, data=given).status_code == 404, path
+        assert vera.post(path, data=given).status_code == 403, path
+    assert desk.client("otto").post(f"/sessions/{session_id}/comment", data={"text": "hi"}).status_code == 404
+    assert desk.shop.session(session_id)["status"] == "finished"

@@ -1,0 +1,172 @@
+"""What else is done with items: taken, handed over, commented, decided together; questions and ideas."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from remit.governance import ideas
+from tests.acceptance.cockpit.office import DIRECTORY, Office, open_office
+from tests.acceptance.cockpit.test_decide import asked
+from tests.acceptance.shop import FILES
+
+TOGETHER = FILES["actions.yaml"].replace("title: Pay\n", "title: Pay\n    approval: {together: true}\n", 1)
+ASKING = """
+async def run(session):
+    choice = await session.ask(
+        "Which colour?", to="bo", choices=["red", "blue"], context={"seen": session.input["steps"]}, confidence=0.4,
+        remember="colour"
+    )
+    return {"colour": choice}
+"""
+
+
+def test_who_looks_at_it_and_to_whom_it_is_handed(office: Office) -> None:
+    _, item_id = asked(office)
+    client = office.client("bo")
+    assert client.post(f"/inbox/{item_id}/take").status_code == 303
+    assert "You look at this" in client.get(f"/inbox/{item_id}").text
+    assert "Bo Adeyemi looks at it" in client.get("/inbox?tab=open").text
+    assert client.post(f"/inbox/{item_id}/take", data={"back_again": "yes"}).status_code == 303
+    assert client.post(f"/inbox/{item_id}/take", data={"back_again": "yes"}).status_code == 409
+    refused = client.post(f"/inbox/{item_id}/hand", data={"to": "dov", "reason": "you know him"})
+    assert refused.status_code == 403
+    assert "may not decide this" in refused.text
+    assert office.client("vera").post(f"/inbox/{item_id}/take").status_code == 403
+
+
+def test_a_question_is_handed_to_somebody_who_is_then_asked_and_told(changed_shop: Any, nursery: Any) -> None:
+    shop = changed_shop(**{"directory.yaml": DIRECTORY, "agents/clerk/program.py": ASKING})
+    with open_office(shop, None) as office:
+        shop.worker()
+        session_id = shop.start({"tool": "peek"})
+        shop.wait_for(session_id, "question")
+        item_id = shop.item(session_id, "question")
+        client = office.client("bo")
+        assert client.post(f"/inbox/{item_id}/hand", data={"to": "dov", "reason": ""}).status_code == 422
+        assert client.post(f"/inbox/{item_id}/hand", data={"to": "dov", "reason": "Ask Dov."}).status_code == 303
+        theirs = office.client("dov")
+        shown = theirs.get(f"/inbox/{item_id}").text
+        assert "Which colour?" in shown
+        assert "The agent is 40 % sure." in shown
+        assert "Remember this answer" in shown
+        seal = re.findall(r'name="seen" value="(\w+)"', shown)[0]
+        wrong = theirs.post(f"/inbox/{item_id}", data={"verdict": "answer", "seen": seal, "value": "7"})
+        assert wrong.status_code == 422
+        given = {"verdict": "answer", "seen": seal, "value": "1", "remember": "yes"}
+        assert theirs.post(f"/inbox/{item_id}", data=given).status_code == 303
+        assert shop.finish(session_id)["turns"][-1]["output"] == {"colour": "blue"}
+        late = client.post(f"/inbox/{item_id}", data=given)
+        assert late.status_code == 409
+        assert "dov" in late.text
+        with office.services.sessions.transaction() as db:
+            told = db.execute("select text from remit.notices where person = 'dov'").fetchall()
+        assert any("Bo Adeyemi hands this to you" in row["text"] for row in told)
+
+
+def test_several_are_decided_together_only_where_their_type_allows_it(changed_shop: Any, office: Office) -> None:
+    _, item_id = asked(office)
+    refused = office.client("bo").post("/inbox", data={"verdict": "deny", "reason": "no", "item": f"{item_id}:x"})
+    assert refused.status_code == 303
+    with office.services.sessions.transaction() as db:
+        row = db.execute("select status from remit.inbox_items where id = %s", (item_id,)).fetchone()
+    assert row == {"status": "open"}, "this type is looked at one by one"
+
+
+def test_several_are_decided_together(changed_shop: Any, browser: Any) -> None:
+    shop = changed_shop(**{"directory.yaml": DIRECTORY, "actions.yaml": TOGETHER})
+    with open_office(shop, browser) as office:
+        shop.worker()
+        waiting = [
+            shop.start({"tool": "pay", "who": who, "amount": 200 + n, "currency": "USD"})
+            for n, who in enumerate(("kim", "lee", "max"))
+        ]
+        for session_id in waiting:
+            shop.wait_for(session_id, "approval")
+        page = office.page("bo")
+        page.goto("/inbox")
+        expect(page.get_by_role("checkbox")).to_have_count(3)
+        for amount in (200, 202):
+            page.locator("[data-row]", has_text=f"of {amount} USD").get_by_role("checkbox").check()
+        page.get_by_label("Your reason").fill("The monthly run.")
+        page.get_by_role("button", name="Approve chosen").click()
+        expect(page.get_by_text("2 decided.")).to_be_visible()
+        expect(page.get_by_role("checkbox")).to_have_count(1)
+        for session_id in (waiting[0], waiting[2]):
+            shop.finish(session_id)
+        assert sorted(b["amount"] for b in shop.books()) == [200, 202]
+
+
+def test_an_idea_is_taken_up_and_shipped(office: Office) -> None:
+    with office.services.sessions.transaction() as db:
+        new = ideas.NewIdea("clerk", "person:dov", "I want to see the till's balance every morning", None)
+        ideas.submit(db, office.services.deployments.load(), new)
+        row = db.execute("select id from remit.inbox_items where kind = 'idea'").fetchone()
+    assert row is not None
+    client = office.client("bo")
+    assert "balance every morning" in client.get(f"/inbox/{row['id']}").text
+    assert client.post(f"/inbox/{row['id']}/idea", data={"verdict": "decline"}).status_code == 422
+    assert client.post(f"/inbox/{row['id']}/idea", data={"verdict": "accept"}).status_code == 303
+    assert "Taken up: say when it has shipped" in client.get(f"/inbox/{row['id']}").text
+    done = client.post(f"/inbox/{row['id']}/idea", data={"verdict": "ship", "where": "clerk 1a2b"})
+    assert done.status_code == 303
+    assert "Shipped in clerk 1a2b" in client.get(f"/inbox/{row['id']}").text
+
+
+def test_what_outsiders_wrote_is_shown_as_text_and_bounded(open_cockpit: Office) -> None:
+    open_cockpit.shop.worker()
+    nasty = "<script>alert(1)</script>\u202egpj.exe" + "x" * 100_000
+    session_id = open_cockpit.shop.start({"tool": "pay", "who": nasty, "amount": 120, "currency": "USD"})
+    open_cockpit.shop.wait_for(session_id, "approval")
+    item_id = open_cockpit.shop.item(session_id, "approval")
+    page = open_cockpit.page("bo")
+    page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+    page.goto("/inbox")
+    page.goto(f"/inbox/{item_id}")
+    expect(page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
+    assert "\u202e" not in page.content()
+    page.get_by_label("Comment").fill("<b>bold</b> & plain")
+    page.get_by_role("button", name="Comment").click()
+    expect(page.get_by_text("<b>bold</b> & plain")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(open_cockpit: Office, scheme: str) -> None:
+    _, item_id = asked(open_cockpit)
+    page = open_cockpit.page("bo", color_scheme=scheme)
+    for path in (
+        "/inbox",
+        f"/inbox/{item_id}",
+        "/inbox?tab=decided",
+        "/stop",
+        "/stop?scope=agent&target=clerk",
+        "/help",
+    ):
+        page.goto(path)
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.setAttribute('open', ''))")
+        found = Axe().run(page)
+        assert found.violations_count == 0, f"{path} {scheme}: {found.generate_report()}"
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/inbox", f"/inbox/{item_id}", "/stop"):
+        page.goto(path)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{path} is wider than a phone: {wide}"
+
+
+def test_the_keyboard_goes_everywhere(open_cockpit: Office) -> None:
+    asked(open_cockpit)
+    page = open_cockpit.page("bo")
+    page.goto("/help")
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    expect(page).to_have_url(re.compile("/inbox$"))
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Your decision")).to_be_visible()

@@ -1,0 +1,95 @@
+"""Servers that die and share the work, logins that end in the middle, and how heavy a page is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import expect
+from starlette.testclient import TestClient
+
+from remit import asgi
+from remit.surfaces.http.guard import COOKIE
+from tests.acceptance.cockpit.office import Office
+from tests.acceptance.cockpit.test_decide import asked
+
+HEAVIEST = 150 * 1024
+
+
+def server(folder: Path, port: int) -> tuple[subprocess.Popen[str], int]:
+    """`remit server` as a process of its own, and its port."""
+    command = [sys.executable, "-m", "remit", "server", str(folder), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    assert process.stdout is not None
+    with process.stdout as said:
+        found = re.search(r"listens on http://127.0.0.1:(\d+)", said.readline())
+    assert found is not None
+    return process, int(found[1])
+
+
+def test_a_server_that_is_killed_loses_nothing_that_somebody_has_open(open_cockpit: Office) -> None:
+    session_id, item_id = asked(open_cockpit)
+    process, port = server(open_cockpit.shop.folder, 0)
+    try:
+        page = open_cockpit.page("bo", url=f"http://127.0.0.1:{port}")
+        page.goto(f"/inbox/{item_id}")
+        page.get_by_label("Your reason").fill("Agreed by phone.")
+        process.kill()
+        process.wait(10)
+        process, _ = server(open_cockpit.shop.folder, port)
+        page.get_by_role("button", name="Approve", exact=True).click()
+        expect(page.get_by_text("Decided by bo: approved. Reason: Agreed by phone.")).to_be_visible()
+        open_cockpit.shop.finish(session_id)
+    finally:
+        process.kill()
+        process.wait(10)
+    open_cockpit.problems.clear()  # the stream of a server that was killed
+
+
+def test_two_servers_behind_a_balancer_need_no_stickiness(office: Office) -> None:
+    session_id, item_id = asked(office)
+    apps = [TestClient(asgi.app(office.services), headers={"sec-fetch-site": "same-origin"}) for _ in range(2)]
+    token = office.services.logins.offer("bo", "test")
+    entered = apps[0].post(f"/login/{token}", follow_redirects=False)
+    cookie = entered.cookies[COOKIE]
+    for client in apps:
+        client.cookies.set(COOKIE, cookie)
+    shown = [apps[n % 2].get(f"/inbox/{item_id}").text for n in range(6)]
+    seal = re.findall(r'name="seen" value="(\w+)"', shown[0])[0]
+    assert all(seal in text for text in shown)
+    done = apps[1].post(f"/inbox/{item_id}", data={"verdict": "approve", "seen": seal}, follow_redirects=False)
+    assert done.status_code == 303
+    assert "Decided by bo" in apps[0].get(f"/inbox/{item_id}").text
+    office.shop.finish(session_id)
+
+
+def test_a_login_that_ends_in_the_middle_comes_back_to_the_item(open_cockpit: Office) -> None:
+    _, item_id = asked(open_cockpit)
+    page = open_cockpit.page("bo")
+    page.goto(f"/inbox/{item_id}")
+    with open_cockpit.services.sessions.transaction() as db:
+        db.execute("update remit.logins set ended_at = clock_timestamp(), ended_by = 'test'")
+    page.get_by_role("button", name="Approve", exact=True).click()
+    expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+    assert page.url.endswith(f"/login?next=/inbox/{item_id}")
+    token = open_cockpit.services.logins.offer("bo", "test")
+    page.goto(f"/login/{token}?next=/inbox/{item_id}")
+    page.get_by_role("button", name="Log in as Bo Adeyemi").click()
+    expect(page.get_by_role("heading", name="Your decision")).to_be_visible()
+    assert page.url.endswith(f"/inbox/{item_id}")
+    open_cockpit.problems.clear()  # the stream was turned away, as it should be
+
+
+def test_the_first_page_is_light(open_cockpit: Office) -> None:
+    asked(open_cockpit)
+    page = open_cockpit.page("bo")
+    sizes: list[Any] = []
+    page.on("requestfinished", lambda request: sizes.append((request.url, request.sizes()["responseBodySize"])))
+    page.goto("/inbox", wait_until="load")
+    page.wait_for_timeout(300)
+    total = sum(size for _, size in sizes)
+    assert 50_000 < total <= HEAVIEST, sizes
