@@ -31,23 +31,36 @@ from remit.runtime.sessions import Start  # noqa: E402
 
 PERSON = "dana.kim"
 RISK = "maren.holt"
+_SESSION = "/sessions?status=waiting >> a.row-link"
 PAGES = {
     "inbox": "/inbox",
     "item": "/inbox >> a.row-link",
     "decided": "/inbox?tab=decided",
     "sessions": "/sessions",
-    "session": "/sessions?status=waiting >> a.row-link",
+    "session": _SESSION,
+    "timeline": f"{_SESSION} >> /timeline",
+    "results": f"{_SESSION} >> /results",
+    "source": f"{_SESSION} >> /source",
+    "fork": f"{_SESSION} >> /fork",
+    "start": "/sessions/new?agent=refund-desk",
+    "action": f"{_SESSION} >> /timeline >> a[href^='/actions/']",
+    "search": "/search?q=CS-19422",
     "agents": "/agents",
     "agent": "/agents/refund-desk",
     "triggers": "/triggers",
+    "trigger": "/triggers/priorities",
     "workflows": "/workflows",
     "policies": "/policies",
+    "decisions": "/policies >> a[href^='/policies/decisions']",
     "simulator": "/policies/try",
     "directory": "/directory",
+    "me": "/me",
     "stop": "/stop?scope=agent&target=refund-desk",
     "help": "/help",
+    "login": "/login",
+    "missing": "/sessions/none",
 }
-"""Name to address; behind `>>` the link that is followed from there."""
+"""Name to address; behind `>>` the link that is followed from there, or what its address goes on with."""
 OF_RISK = {"audit": "/audit", "insights": "/insights"}
 SHAPES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 860}},
@@ -119,10 +132,14 @@ def _logged_in(services: Services, browser: Browser, url: str, person: str, shap
 
 
 def _take(page: Page, url: str, address: str, file: Path) -> None:
-    where, _, link = address.partition(" >> ")
+    where, *steps = address.split(" >> ")
     page.goto(url + where)
-    if link:
-        page.locator(link).first.click(timeout=10_000)
+    for step in steps:
+        if step.startswith("/"):
+            page.goto(page.url.partition("?")[0] + step)
+        else:
+            page.locator(step).first.click(timeout=10_000)
+            page.wait_for_load_state()
     page.wait_for_timeout(300)
     page.screenshot(path=str(file), full_page=file.stem.endswith("phone"))
 

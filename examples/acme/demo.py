@@ -1,4 +1,4 @@
-"""Acme at work, story by story. Each starts from an empty database, checks what came out, and ends by itself.
+"""Acme at work, story by story, from an empty database. Each checks what came out, and ends by itself.
 
     python examples/acme/demo.py                            all stories in turn
     python examples/acme/demo.py --story daily-priorities   one of them
@@ -45,7 +45,8 @@ def main() -> int:
     for name in [name for name in os.environ if name.startswith("REMIT_") and name != "REMIT_TRACEBACK"]:
         del os.environ[name]  # a fresh database of its own, whatever the environment says
     try:
-        codes = [_told(options, story) for story in _chosen(options)]
+        stories = _chosen(options)
+        codes = [_told(options, story, keep_record=story != stories[0]) for story in stories]
         if interactive() and not options.scripted:
             _leave_open()
     except (KeyboardInterrupt, EOFError):
@@ -70,8 +71,8 @@ def _chosen(options: argparse.Namespace) -> list[str]:
 
 
 def _leave_open() -> None:
-    """Leave the cockpit running on what the last story has left, until somebody ends it."""
-    print("\nThe cockpit opens on this story. Ctrl-C ends it; `remit up examples/acme` opens it again.\n")
+    """Leave the cockpit running on what was played, until somebody ends it."""
+    print("\nThe cockpit opens on all of it. Ctrl-C ends it; `remit up examples/acme` opens it again.\n")
     command = [sys.executable, "-m", "remit", "up", str(HERE)]
     running = subprocess.Popen(command)  # noqa: S603
     while running.poll() is None:
@@ -83,11 +84,11 @@ def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _told(options: argparse.Namespace, story: str) -> int:
+def _told(options: argparse.Namespace, story: str, *, keep_record: bool) -> int:
     """Play one story and say how it went."""
     screen = TerminalScreen() if interactive() else PlainScreen()
     try:
-        with fresh_start(HERE, "" if story == "refund-desk" else story) as place:
+        with fresh_start(HERE, "" if story == "refund-desk" else story, keep_record=keep_record) as place:
             somebody = interactive() and not options.scripted
             tickets, agent = tuple(options.tickets), options.agent or DESKS[0]
             stage = Stage(HERE, place, screen, Stopwatch(), somebody, tickets, agent)

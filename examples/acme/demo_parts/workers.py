@@ -17,7 +17,9 @@ from pathlib import Path
 from remit.storage.embedded import locks, processes
 from remit.storage.embedded.layout import Layout
 
-_OURS = ("postgres", "connections", "bundles", "checkpoints", "logs", "sealer.key", "sealer.pub")
+_BOOKS = "connections"
+"""What the example's systems have written down: helpdesk, payments, CRM and the others."""
+_OURS = (_BOOKS, "postgres", "bundles", "checkpoints", "logs", "sealer.key", "sealer.pub")
 """What a run leaves in `.remit/`, beside `demo`. The deploy key stays, and whatever else somebody keeps there."""
 _PATIENCE = 10.0
 
@@ -27,9 +29,10 @@ class InUse(Exception):
 
 
 @contextmanager
-def fresh_start(folder: Path, story: str = "") -> Iterator[Path]:
+def fresh_start(folder: Path, story: str = "", *, keep_record: bool = False) -> Iterator[Path]:
     """Hold the project's `.remit/demo`, or the story's folder in it, with nothing of an earlier run left. Raises InUse.
 
+    `keep_record`: the story follows another, whose sessions and record stay; only the systems' books begin empty.
     An earlier run that was killed may have left its worker and its database running: both are ended. A server or a
     worker that somebody started by hand is not.
     """
@@ -44,9 +47,8 @@ def fresh_start(folder: Path, story: str = "") -> Iterator[Path]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _release_database(state)
-        for name in _OURS:
-            path = state / name
-            _remove(path)
+        for name in (_BOOKS,) if keep_record else _OURS:
+            _remove(state / name)
         place = state / "demo" / story
         place.mkdir(parents=True, exist_ok=True)
         for path in place.iterdir():

@@ -91,7 +91,7 @@ asyncio.run(main())
 def test_a_process_that_dies_after_paying_pays_once(firm: Firm, tmp_path: Path) -> None:
     env = {**os.environ, "SHOP_BOOKS": str(tmp_path / "books.json"), "SHOP_COMPANY": str(firm.folder)}
     command = [sys.executable, str(EXAMPLE / "desk.py")]
-    dying = {**env, "REMIT_KILL_AT": "call:after:4", "REMIT_LEASE": "300ms"}  # two answers, a look, and the refund
+    dying = {**env, "REMIT_KILL_AT": "call:after:4"}  # two answers, a look, and the refund
     assert subprocess.run([*command, "ada"], env=dying, check=False).returncode == -9
     session = firm.one("select id from remit.sessions")
     assert firm.statuses(session)[-1] == ("m2.t1", "cleared")
