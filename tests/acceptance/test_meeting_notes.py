@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
+import httpx
 import pytest
+
+from tests.acceptance.terminal import AtTerminal
 
 ACME = Path(__file__).resolve().parents[2] / "examples" / "acme"
 
@@ -24,10 +27,15 @@ class Played:
     def __init__(self, folder: Path) -> None:
         shutil.copytree(ACME, folder, ignore=shutil.ignore_patterns(".remit", "__pycache__"))
         command = [sys.executable, str(folder / "demo.py"), "--story", "meeting-notes"]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=350, cwd=folder
-        )
-        self.code, self.said = done.returncode, done.stdout + done.stderr
+        demo = AtTerminal(command, folder)
+        try:
+            link = demo.wait_for(r"(http://\S+/login/\S+)", 350)[1]
+            with httpx.Client(follow_redirects=True, headers={"sec-fetch-site": "same-origin"}) as client:
+                client.post(link, data={"person": "nora.quist"}).raise_for_status()
+                self.cockpit = client.get(urljoin(link, "/sessions?status=finished")).text
+            self.code, self.said = demo.interrupt(60), demo.said
+        finally:
+            demo.close()
         self.place = folder / ".remit/demo/meeting-notes"
         self.systems = folder / ".remit/connections"
 
@@ -55,6 +63,11 @@ def test_it_comes_out_right(story: Played) -> None:
     wrong = [check for check in story.summary["checks"] if not check["ok"]]
     assert wrong == []
     assert len(story.summary["checks"]) >= 11
+
+
+def test_at_a_terminal_the_cockpit_stays_open_on_the_story(story: Played) -> None:
+    assert "The cockpit opens on all of it" in story.said
+    assert story.cockpit.count("meeting-notes") >= 4, story.cockpit
 
 
 def test_each_meeting_stands_once_under_the_right_account(story: Played) -> None:
