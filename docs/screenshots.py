@@ -43,7 +43,7 @@ PAGES = {
     "source": f"{_SESSION} >> /source",
     "fork": f"{_SESSION} >> /fork",
     "start": "/sessions/new?agent=refund-desk",
-    "action": f"{_SESSION} >> /timeline >> a[href^='/actions/']",
+    "action": f"{_SESSION} >> /timeline >> a[href^='/actions/']:visible",
     "search": "/search?q=CS-19422",
     "agents": "/agents",
     "agent": "/agents/refund-desk",

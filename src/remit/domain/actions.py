@@ -118,7 +118,10 @@ class CurrentState(Declared):
     arguments: dict[str, Any]
     """Its arguments; `$args.NAME` is an argument of the action."""
     compare: dict[str, str] = {}
-    """Argument name to dotted path in the answer: what would change from, and to."""
+    """Argument name to dotted path in the answer: what would change from, and to.
+
+    A path that ends in another name is no change, but what the argument is held against: `amount: refundable`.
+    """
 
 
 class Money(Declared):

@@ -177,7 +177,11 @@ class Attempts:
         except TurnSuspendedError:
             return
         changes = {
-            name: {"now": canonical.plain(at(answer.result, path)), "then": canonical.plain(request.args.get(name))}
+            name: {
+                "now": canonical.plain(at(answer.result, path)),
+                "then": canonical.plain(request.args.get(name)),
+                **({} if path.rpartition(".")[2] == name else {"beside": path}),
+            }
             for name, path in current.compare.items()
         }
         state = canonical.plain(answer.result) if answer.status is ActionStatus.SUCCEEDED else answer.error

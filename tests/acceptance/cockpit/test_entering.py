@@ -74,6 +74,7 @@ def test_what_belongs_to_another_workspace_does_not_exist(office: Office) -> Non
     client = office.client("otto")
     hidden, missing = client.get(f"/inbox/{item_id}"), client.get(f"/inbox/{item_id[:-1]}_")
     assert (hidden.status_code, missing.status_code) == (404, 404)
+    assert 'href="/stop' in missing.text, "the red button is on every page, also on this one"
     assert hidden.text.replace(item_id, "") == missing.text.replace(f"{item_id[:-1]}_", ""), (
         "nobody can tell them apart"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -23,6 +24,19 @@ async def run(session):
     )
     return {"colour": choice}
 """
+
+
+def test_what_is_there_now_stands_beside_what_is_asked_for(changed_shop: Any) -> None:
+    look = "current: {tool: till.peek, arguments: {}, compare: {amount: balance, who: last.who}}"
+    actions = FILES["actions.yaml"].replace("title: Pay\n", f"title: Pay\n    {look}\n", 1)
+    with open_office(changed_shop(**{"directory.yaml": DIRECTORY, "actions.yaml": actions}), None) as office:
+        _, item_id = asked(office)
+        until = time.monotonic() + 20  # the worker looks after it has asked
+        while "Beside what is there" not in (page := office.client("bo").get(f"/inbox/{item_id}").text):
+            assert time.monotonic() < until, page
+        words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+        assert re.search(r"Beside what is there amount, as asked for 120 balance, there now 1,?000 ", words), words
+        assert re.search(r"What changes Field Now Then who .{0,12} ?kim ", words), words
 
 
 def test_who_looks_at_it_and_to_whom_it_is_handed(office: Office) -> None:

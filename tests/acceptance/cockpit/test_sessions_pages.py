@@ -84,6 +84,12 @@ def test_the_timeline_tells_queue_wait_and_run_apart(desk: Office) -> None:
     assert lanes.first.locator(".bar-run").count() > 0
     assert page.locator(".lane-action .bar-wait").count() == 1
     assert page.locator(".lane-child .bar-child").count() == 1
+    for lane in lanes.all():
+        name, bars = lane.locator(".lane-name").bounding_box(), lane.locator(".bars").bounding_box()
+        assert name
+        assert bars
+        assert abs(name["y"] + name["height"] / 2 - bars["y"] - bars["height"] / 2) < 4, "a bar is beside its name"
+        assert bars["width"] > 400, "and has the width of the page"
     expect(page.get_by_text("Shaded: nothing ran there")).to_have_count(
         page.locator(".lane:nth-child(1) .gap").count() and 1
     )

@@ -62,7 +62,11 @@ def _print_item(shown: dict[str, Any]) -> None:
     for name, value in (shown.get("args") or {}).items() if shown["kind"] != "question" else ():
         common.line(f"  {name}", common.compact(value))
     for name, change in (detail.get("changes") or {}).items():
-        common.line("changes", f"{name}: now {common.compact(change['now'])}, then {common.compact(change['then'])}")
+        now, then = common.compact(change["now"]), common.compact(change["then"])
+        if change.get("beside"):
+            common.line("beside", f"{name} {then}; there now, {change['beside']}: {now}")
+        else:
+            common.line("changes", f"{name}: now {now}, then {then}")
     common.line("there now", common.compact(detail["current"]) if detail.get("current") is not None else None)
     for reason in detail.get("reasons") or []:
         common.line("because", f"{reason['code']}: {reason['text']}")

@@ -68,7 +68,10 @@ def _reasons(case: Case, clean: Clean) -> Iterator[Fact]:
     yield Fact("Why", words.text(str(detail.get("why") or ""), 4_000))
     for name, change in (clean(detail.get("changes")) or {}).items():
         now, then = (words.shown(change[side], 1_000) for side in ("now", "then"))
-        yield Fact(f"Changes {words.line(name, 60)}", f"from {now} to {then}")
+        if change.get("beside"):
+            yield Fact(words.line(name, 60), f"{then}; there now, {words.line(change['beside'], 60)}: {now}")
+        else:
+            yield Fact(f"Changes {words.line(name, 60)}", f"from {now} to {then}")
     if detail.get("current") is not None:
         yield Fact("There now", words.shown(clean(detail["current"]), 4_000))
     for reason in detail.get("reasons") or ():

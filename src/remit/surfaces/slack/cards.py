@@ -117,7 +117,11 @@ def facts(case: Case, clean: Clean, zone: str) -> Iterator[tuple[str, str]]:
     if detail.get("why"):
         yield "Why", text.text(str(detail["why"]), 1_000)
     for name, change in (clean(detail.get("changes")) or {}).items():
-        yield f"Changes {text.line(name, 60)}", f"{text.shown(change['now'], 300)} → {text.shown(change['then'], 300)}"
+        now, then = text.shown(change["now"], 300), text.shown(change["then"], 300)
+        if change.get("beside"):
+            yield text.line(name, 60), f"{then}; there now, {text.line(change['beside'], 60)}: {now}"
+        else:
+            yield f"Changes {text.line(name, 60)}", f"{now} → {then}"
     if detail.get("current") is not None and not detail.get("changes"):
         yield "There now", text.shown(clean(detail["current"]), 1_000)
     for reason in detail.get("reasons") or ():

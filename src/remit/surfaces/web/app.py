@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from remit.bootstrap import Services
+from remit.domain.access import Viewer
 from remit.errors import ConfigurationError, NotFound, RemitError
-from remit.surfaces.http.guard import LoginNeeded, Open, Seeing
+from remit.surfaces.http.guard import LoginNeeded, Open, Seeing, entered
 from remit.surfaces.http.live import Live
 from remit.surfaces.web import (
     actions,
@@ -42,6 +43,7 @@ from remit.surfaces.web.rendering import FOLDER, HEADERS, note_position, page, r
 log = logging.getLogger(__name__)
 
 own = APIRouter()
+_OURS = 500  # from this status on the fault is the server's, and the database may be what is away
 _STATIC = FOLDER / "static"
 _DECIDE = tuple(m.router for m in (oidc, login, inbox, item_verbs, stops))
 # `/sessions/new` stands before `/sessions/{session_id}`.
@@ -140,4 +142,17 @@ def _apology(request: Request, status: int, heading: str, message: str, advice: 
     came = request.headers.get("referer", "")
     here = f"{request.url.scheme}://{request.headers.get('host', '')}/"
     back = "/" + came.removeprefix(here) if came.startswith(here) else "/inbox"
-    return render(request, "problem.html", status=status, heading=heading, message=message, advice=advice, back=back)
+    said = {"heading": heading, "message": message, "advice": advice, "back": back}
+    if status < _OURS and (viewer := _known(request)) is not None:
+        with request.app.state.services.sessions.transaction() as db:
+            return page(request, "problem.html", viewer, db, status=status, **said)
+    return render(request, "problem.html", status=status, **said)
+
+
+def _known(request: Request) -> Viewer | None:
+    """Whoever is logged in, so that also a page that says no has the menu, and the red button."""
+    try:
+        found = entered(request)
+    except RemitError:
+        return None
+    return found.viewer if found is not None else None
