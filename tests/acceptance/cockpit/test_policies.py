@@ -8,12 +8,14 @@ from tests.acceptance.cockpit.accessibility import accessible, clean
 from tests.acceptance.cockpit.bureau import HOSTILE
 from tests.acceptance.cockpit.office import Office
 from tests.acceptance.cockpit.test_decide import asked
+from tests.acceptance.cockpit.test_record import counted
 
 TABLES = ("records", "actions", "sessions", "inbox_items", "budgets", "payloads")
 
 
 def test_a_verdict_leads_to_its_policy_with_how_often_it_was_named(open_bureau: Office) -> None:
     session_id, item_id = asked(open_bureau)
+    counted(open_bureau)
     page = open_bureau.page("bo")
     page.goto(f"/inbox/{item_id}")
     page.get_by_role("link", name="The policy among the others").click()
@@ -26,7 +28,9 @@ def test_a_verdict_leads_to_its_policy_with_how_often_it_was_named(open_bureau: 
     policy.get_by_text("policies/shop.cedar:10").click()
     expect(policy.get_by_text('context.approved_by.contains("accountable")')).to_be_visible()
     policy.get_by_role("link", name="named once").click()
+    expect(page.get_by_text("Decisions of the last 30 days")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("row").last).to_contain_text("waiting")
     expect(page.locator(f'a[href="/actions/{action}"]')).to_be_visible()
     assert open_bureau.client("otto").get("/policies/decisions?policy=pay_over_100").text.count("/actions/") == 0
     assert open_bureau.client("bo").get("/policies/decisions?policy=keeper_finds").status_code == 404
