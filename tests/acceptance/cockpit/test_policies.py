@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.acceptance.cockpit.accessibility import accessible, clean
@@ -142,3 +144,13 @@ def test_everybody_can_use_the_pages(open_bureau: Office) -> None:
     page.goto("/policies/try?agent=clerk&action=till.peek")
     page.get_by_role("button", name="Say what would happen").click()
     clean(page, "a verdict")
+
+
+def test_heads_of_tables_are_of_the_palettes_tone(open_bureau: Office) -> None:
+    asked(open_bureau)
+    counted(open_bureau)
+    page = open_bureau.page("ada", color_scheme="dark")
+    page.goto("/policies/decisions?policy=pay_over_100")
+    colour = page.locator("thead th").first.evaluate("cell => getComputedStyle(cell).backgroundColor")
+    red, _, blue = (float(part) for part in re.findall(r"[\d.]+", colour)[:3])
+    assert blue > red * 1.3, f"{colour} is Tabler's grey, which looks brown beside ours"
