@@ -18,12 +18,12 @@ from typing import Any
 import psycopg
 from starlette.testclient import TestClient
 from tests.acceptance.cockpit.office import DIRECTORY, Office
-from tests.acceptance.shop import Shop
+from tests.acceptance.shop import FILES, Shop
 
 from bench import report, tabs
 from bench.living import shop
 from bench.places import Place, place
-from remit.storage import rollups
+from remit.storage import rollups, tallies
 from remit.storage.database import connect, keeping_connections
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -31,6 +31,32 @@ SESSIONS = 100_000
 ROUNDS = 40
 _CROWD = Path(__file__).with_name("crowd.sql")
 _BUSY = ("records", "actions", "leaves", "record_facets", "inbox_items", "sessions", "turns", "payloads", "messages")
+_PLACES = ("shop", "vault", "north", "south")
+_TILL = ("pay", "unpay", "hand_out", "wire", "find", "peek")
+_AGENT = """
+title: Agent
+purpose: Does what is due on an account.
+owner: bo
+escalation: ada
+workspace: {where}
+workflow: accounts
+tools: [{tools}]
+"""
+COMPANY = {
+    "directory.yaml": DIRECTORY.replace(
+        "workspaces: [{id: shop", "workspaces: [{id: north, title: North}, {id: south, title: South}, {id: shop"
+    ),
+    "workflows.yaml": "workflows:\n  accounts:\n    title: Accounts\n    owner: bo\n    steps:\n"
+    + "".join(f"      - {{title: Step {n}, layer: execute, action: till.{n}}}\n" for n in _TILL),
+} | {
+    f"agents__agent_{n + 1:02}__{file}": text
+    for n in range(20)
+    for file, text in {
+        "agent.yaml": _AGENT.format(where=_PLACES[n % 4], tools=", ".join(f"till.{t}" for t in _TILL)),
+        "program.py": FILES["agents/clerk/program.py"],
+    }.items()
+}
+"""Twenty agents of one workflow in four workspaces, whose past crowd.sql makes up."""
 PAGES: dict[str, tuple[str, ...]] = {
     "inbox": ("/inbox", "/inbox?tab=open", "/inbox?tab=open&workspace=north", "/inbox?tab=decided", "/inbox?tab=all"),
     "session list": ("/sessions", "/sessions?status=waiting", "/sessions?workspace=north"),
@@ -41,9 +67,15 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/audit?tag=person%3A",
         "/audit?agent=agent_03&outcome=failed",
         "/audit?who=bo",
-        "/audit?action=crm.step_7&since={earlier}&until={later}",
+        "/audit?action=till.find&since={earlier}&until={later}",
         "/audit?session={session}",
     ),
+    "workflows": (
+        "/workflows",
+        "/workflows?span=30d",
+        "/workflows/actions?agent=agent_01&action=till.find&outcome=failed&span=30d",
+    ),
+    "policies": ("/policies", "/policies?span=90d", "/policies/decisions?policy=writes&span=90d"),
     "insights": ("/insights?span=24h", "/insights?span=7d", "/insights?span=30d", "/insights?span=90d"),
 }
 """Each page in the ways in which it is asked for; the figure is the slowest way's."""
@@ -51,7 +83,7 @@ PAGES: dict[str, tuple[str, ...]] = {
 
 def measure(here: Place, sessions: int = SESSIONS) -> dict[str, Any]:
     """Fill a database and ask for every page, as somebody who sees all and as somebody who sees one workspace."""
-    with shop(here, **{"directory.yaml": DIRECTORY}) as company:
+    with shop(here, **COMPANY) as company:
         filled = fill(company.services.database.url("owner"), sessions)
         with keeping_connections(company.services.url):
             pages = {name: _page(company, ways) for name, ways in PAGES.items()}
@@ -84,6 +116,9 @@ def fill(url: str, sessions: int) -> dict[str, Any]:
         db.execute("set local work_mem = '256MB'")
         while done := rollups.count(db, 250_000):
             leaves += done
+    with connect(url) as db:
+        while tallies.count(db, 250_000):
+            pass
     counted = time.perf_counter()
     with psycopg.connect(url, autocommit=True) as db:
         for statement in indexes.values():

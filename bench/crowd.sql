@@ -37,7 +37,7 @@ select 'trn_' || id, 'ses_' || id, 'msg_' || id, agent, 'v1', status, 1,
 create temp table deeds as
 select c.id, c.agent, c.workspace, 'act_' || left(c.id, 10) || lpad((c.i * 10 + k)::text, 16, '0') as action_id, n, k,
        case when k %% 3 = 0 then 'model' else 'tool' end as mode,
-       case when k %% 3 = 0 then 'model.request' else 'crm.step_' || (n * 31 + k) %% 17 end as action,
+       case when k %% 3 = 0 then 'model.request' else 'till.' || (array['pay', 'unpay', 'hand_out', 'wire', 'find', 'peek'])[(n * 31 + k) / 7 %% 6 + 1] end as action,
        case when c.status = 'waiting' and k = 9 then 'waiting' when n %% 37 = 5 then 'failed'
             when n %% 41 = 7 then 'refused' else 'succeeded' end as status,
        n %% 15 = 4 or c.status = 'waiting' and k = 9 as asked,

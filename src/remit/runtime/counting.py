@@ -12,7 +12,7 @@ import logging
 import psycopg
 
 from remit.errors import RemitError
-from remit.storage import rollups
+from remit.storage import rollups, tallies
 from remit.storage.database import connect
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Counting:
     def _look(self, stopping: asyncio.Event) -> float:
         """Count what is new, unless told to stop. Returns how many seconds to wait before the next look."""
         try:
-            while self.count_once() == _BATCH and not stopping.is_set():
+            while _BATCH in (self.count_once(), self.tally_once()) and not stopping.is_set():
                 pass
         except (RemitError, psycopg.Error) as error:
             self._failures += 1
@@ -53,3 +53,8 @@ class Counting:
         """Count one batch. Returns how many leaves it had; 0 also while another process counts."""
         with connect(self._url) as db:
             return rollups.count(db, _BATCH)
+
+    def tally_once(self) -> int:
+        """Count policies and troubles in one batch of what `count_once` has counted. Returns as it does."""
+        with connect(self._url) as db:
+            return tallies.count(db, _BATCH)

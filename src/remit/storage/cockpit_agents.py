@@ -10,19 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from remit.domain import ids
 from remit.domain.sessions import Session
 from remit.storage.sessions import Db, as_session
 from remit.storage.triggers import Firing
 
-RECENT = 10_000
-"""How many of the newest actions are looked at, where it would take too long to look at all of a time."""
+_MOST_ITEMS = 10_000
+"""How many open items are looked at, the newest; counts of what waits are exact as long as no more are open."""
 LATELY = timedelta(days=1)
 """How long ago something may have failed to be shown as such."""
-
-# Looked up one by one: a join would read all sessions that there are.
-_SEEN = """(%(workspaces)s::text[] is null or (
-               select s.workspace = any(%(workspaces)s) from remit.sessions s where s.id = a.session_id))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +44,6 @@ class Suspension:
     by: str
     reason: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """How often decisions named a policy."""
-
-    policy: str
-    times: int
 
 
 def standing(db: Db, agents: list[str], workspaces: list[str] | None, most: int) -> dict[str, Standing]:
@@ -118,72 +105,9 @@ def waiting_actions(db: Db, agents: list[str], workspaces: list[str] | None, mos
                  order by id desc limit %(limit)s) i
            join remit.sessions s on s.id = i.session_id
            where s.agent = any(%(agents)s) group by 1, 2""",
-        {"agents": agents, "workspaces": workspaces, "limit": RECENT},
+        {"agents": agents, "workspaces": workspaces, "limit": _MOST_ITEMS},
     ).fetchall()
     return {(row["agent"], row["action"]): min(int(row["count"]), most + 1) for row in rows}
-
-
-def troubled_actions(db: Db, agents: list[str], workspaces: list[str] | None) -> dict[tuple[str, str], dict[str, int]]:
-    """How many of the last day's actions failed, were refused or are of unknown outcome, by agent and action type.
-
-    Looks at no more than the newest 10,000 actions.
-    """
-    rows = db.execute(  # `_SEEN` is ours
-        f"""with newest as materialized (
-               select session_id, agent, action, status from remit.actions where id >= %(since)s
-               order by id desc limit %(limit)s),
-             bad as materialized (
-               select session_id, agent, action, status, count(*) as count from newest
-               where agent = any(%(agents)s) and status in ('failed', 'refused', 'unknown') group by 1, 2, 3, 4)
-           select agent, action, status, sum(count) as count from bad a where {_SEEN} group by 1, 2, 3""",  # noqa: S608
-        {"since": _since(db, LATELY), "agents": agents, "workspaces": workspaces, "limit": RECENT},
-    ).fetchall()
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    for row in rows:
-        found.setdefault((row["agent"], row["action"]), {})[row["status"]] = int(row["count"])
-    return found
-
-
-def named_policies(db: Db, workspaces: list[str] | None, days: int = 7) -> tuple[dict[str, Named], bool]:
-    """How many decisions of the last days named each policy; and whether there were more than were looked at.
-
-    Looks at no more than the newest 10,000 actions.
-    """
-    rows = db.execute(  # `_SEEN` is ours
-        f"""with newest as materialized (
-               select id, session_id, policy_ids from remit.actions where id >= %(since)s
-               order by id desc limit %(limit)s),
-             named as materialized (
-               select a.session_id, policy, count(*) as times
-               from newest a, unnest(a.policy_ids) as policy group by 1, 2)
-           select policy, sum(times) as times from named a where {_SEEN} group by policy
-           union all select '', count(*) from newest""",  # noqa: S608
-        {"since": _since(db, timedelta(days=days)), "workspaces": workspaces, "limit": RECENT},
-    ).fetchall()
-    found = {row["policy"]: Named(row["policy"], int(row["times"])) for row in rows}
-    return found, found.pop("").times >= RECENT
-
-
-def decisions_naming(
-    db: Db, policy: str, workspaces: list[str] | None, *, before: str | None = None, limit: int = 50, days: int = 7
-) -> list[dict[str, Any]]:
-    """The actions behind `named_policies`, newest first; `before` is the last id of the page before."""
-    return db.execute(
-        f"""with newest as materialized (
-               select id, session_id, agent, action, status, policy_ids, created_at from remit.actions
-               where id >= %(since)s order by id desc limit %(most)s)
-           select id, session_id, agent, action, status, created_at from newest a
-           where %(policy)s = any(policy_ids) and (%(before)s::text is null or id < %(before)s) and {_SEEN}
-           order by id desc limit %(limit)s""",  # noqa: S608 - `_SEEN` is ours
-        {
-            "since": _since(db, timedelta(days=days)),
-            "most": RECENT,
-            "policy": policy,
-            "before": before,
-            "workspaces": workspaces,
-            "limit": limit,
-        },
-    ).fetchall()
 
 
 def suspensions(db: Db, agents: list[str]) -> dict[str, Suspension]:
@@ -217,10 +141,3 @@ def tokens(db: Db, subjects: list[str] | None) -> list[dict[str, Any]]:
            order by id desc limit 1000""",
         {"subjects": subjects},
     ).fetchall()
-
-
-def _since(db: Db, ago: timedelta) -> str:
-    """Sorts before every action of the time since then."""
-    row = db.execute("select clock_timestamp() - %s as at", (ago,)).fetchone()
-    assert row is not None, "a select returns a row"
-    return ids.first_id("act", row["at"])

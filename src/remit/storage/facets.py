@@ -65,13 +65,23 @@ def listing(
     ).fetchall()
 
 
-def count(db: Db, chosen: Chosen, workspaces: list[str] | None, most: int) -> int:
-    """How many records there are, counted up to `most`."""
+def count(
+    db: Db,
+    chosen: Chosen,
+    workspaces: list[str] | None,
+    most: int,
+    *,
+    after: int | None = None,
+    up_to: int | None = None,
+) -> int:
+    """How many records there are, counted up to `most`; of those behind one leaf and up to another."""
     where, params = _where(db, chosen, workspaces)
+    where += ["f.leaf_index > %(after)s"] if after is not None else []
+    where += ["f.leaf_index <= %(up_to)s"] if up_to is not None else []
     row = db.execute(
         f"""select count(*) as n from (
                 select 1 from remit.record_facets f where {" and ".join(where)} limit %(most)s) as found""",  # noqa: S608
-        {**params, "most": most},
+        {**params, "after": after, "up_to": up_to, "most": most},
     ).fetchone()
     assert row is not None, "a count returns a row"
     return int(row["n"])
@@ -91,6 +101,27 @@ def newest_leaf(db: Db) -> int:
     """The newest leaf that can be chosen; -1 if there is none."""
     row = db.execute("select max(leaf_index) as leaf from remit.record_facets").fetchone()
     return -1 if row is None or row["leaf"] is None else int(row["leaf"])
+
+
+def workspaces_between(db: Db, first: int, until: int) -> list[str | None]:
+    """To which workspaces the leaves from one on and before another belong; None: there are some of the company."""
+    rows = db.execute(
+        "select distinct workspace from remit.record_facets where leaf_index >= %s and leaf_index < %s", (first, until)
+    ).fetchall()
+    return [row["workspace"] for row in rows]
+
+
+def any_between(db: Db, workspaces: list[str] | None, first: int, until: int) -> bool:
+    """Whether any of these leaves belongs to these workspaces; None: to anything."""
+    if first >= until or workspaces is None:
+        return first < until
+    row = db.execute(
+        """select exists (select 1 from unnest(%s::text[]) as w(name), lateral (
+               select 1 from remit.record_facets f
+               where f.workspace = w.name and f.leaf_index >= %s and f.leaf_index < %s limit 1) x) as found""",
+        (workspaces, first, until),
+    ).fetchone()
+    return row is not None and bool(row["found"])
 
 
 def signed_at(db: Db, tree_size: int) -> datetime | None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from remit.domain.records import Tag
-from remit.storage import audit_log, rollups
+from remit.storage import audit_log, rollups, tallies
 from remit.storage.sessions import Db
 
 Sample = tuple[dict[str, str], float]
@@ -47,7 +47,7 @@ def read(db: Db) -> list[Metric]:
             "remit_record_unsealed_seconds", "gauge", "Age of the oldest record not sealed.", [({}, max(0, behind))]
         ),
         Metric(
-            "remit_record_uncounted", "gauge", "Leaves not counted yet.", [({}, max(0, size - rollups.counted(db)))]
+            "remit_record_uncounted", "gauge", "Leaves not counted yet.", [({}, max(0, size - tallies.counted(db)))]
         ),
     ]
 

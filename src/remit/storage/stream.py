@@ -64,6 +64,32 @@ def now(db: Db) -> str:
     return f"{row['xid']}.{2**62}"
 
 
+def counts(db: Db) -> tuple[int, int]:
+    """How many leaves storage/rollups.py has counted, and how many storage/tallies.py."""
+    found = {
+        row["name"]: int(row["position"])
+        for row in db.execute("select name, position from remit.cursors where name in ('rollups', 'tallies')")
+    }
+    return found.get("rollups", 0), found.get("tallies", 0)
+
+
+def mark(db: Db) -> str:
+    """`now` and `counts` in one word, for a page that listens to both from there on."""
+    counted, tallied = counts(db)
+    return f"{now(db)}~{counted}~{tallied}"
+
+
+def marked(mark: str) -> tuple[str, tuple[int, int] | None]:
+    """What `mark` wrote, apart; without counts where it is a position alone. Raises InvalidInput if it is neither."""
+    position, *numbers = mark.split("~")
+    _read(position)
+    if not numbers:
+        return position, None
+    if len(numbers) != 2 or not all(n.isascii() and n.isdigit() and len(n) < 19 for n in numbers):
+        raise InvalidInput(f"{mark!r} is no place in the stream", advice="Take the one that came with the page.")
+    return position, (int(numbers[0]), int(numbers[1]))
+
+
 def _read(position: str) -> tuple[int, int]:
     xid, dot, number = position.partition(".")
     if not (dot and xid.isascii() and xid.isdigit() and number.isascii() and number.isdigit()):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.acceptance.cockpit.accessibility import accessible, clean
 from tests.acceptance.cockpit.bureau import HOSTILE
 from tests.acceptance.cockpit.office import Office
 from tests.acceptance.cockpit.test_decide import asked
+from tests.acceptance.cockpit.test_record import counted
 
 TABLES = ("records", "actions", "sessions", "inbox_items", "budgets", "payloads")
 
 
 def test_a_verdict_leads_to_its_policy_with_how_often_it_was_named(open_bureau: Office) -> None:
     session_id, item_id = asked(open_bureau)
+    counted(open_bureau)
     page = open_bureau.page("bo")
     page.goto(f"/inbox/{item_id}")
     page.get_by_role("link", name="The policy among the others").click()
@@ -26,7 +30,9 @@ def test_a_verdict_leads_to_its_policy_with_how_often_it_was_named(open_bureau: 
     policy.get_by_text("policies/shop.cedar:10").click()
     expect(policy.get_by_text('context.approved_by.contains("accountable")')).to_be_visible()
     policy.get_by_role("link", name="named once").click()
+    expect(page.get_by_text("Decisions of the last 30 days")).to_be_visible()
     expect(page.get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("row").last).to_contain_text("waiting")
     expect(page.locator(f'a[href="/actions/{action}"]')).to_be_visible()
     assert open_bureau.client("otto").get("/policies/decisions?policy=pay_over_100").text.count("/actions/") == 0
     assert open_bureau.client("bo").get("/policies/decisions?policy=keeper_finds").status_code == 404
@@ -138,3 +144,13 @@ def test_everybody_can_use_the_pages(open_bureau: Office) -> None:
     page.goto("/policies/try?agent=clerk&action=till.peek")
     page.get_by_role("button", name="Say what would happen").click()
     clean(page, "a verdict")
+
+
+def test_heads_of_tables_are_of_the_palettes_tone(open_bureau: Office) -> None:
+    asked(open_bureau)
+    counted(open_bureau)
+    page = open_bureau.page("ada", color_scheme="dark")
+    page.goto("/policies/decisions?policy=pay_over_100")
+    colour = page.locator("thead th").first.evaluate("cell => getComputedStyle(cell).backgroundColor")
+    red, _, blue = (float(part) for part in re.findall(r"[\d.]+", colour)[:3])
+    assert blue > red * 1.3, f"{colour} is Tabler's grey, which looks brown beside ours"

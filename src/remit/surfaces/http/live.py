@@ -18,16 +18,17 @@ from typing import Any
 from remit.bootstrap import Services
 from remit.domain.access import Permission, Viewer
 from remit.errors import RemitError
-from remit.storage import cockpit, stream
+from remit.storage import cockpit, facets, stream
 from remit.storage.sessions import Db
 
 log = logging.getLogger(__name__)
 
 _PAUSE = 0.4  # seconds between two looks
 _ALIVE = 20.0  # seconds after which a silent stream says that it is there
-_BUSY = frozenset({"sessions", "record"})
-"""What changes all the time where much goes on: told at most every `_REST` seconds to each page."""
-_REST = 2.0
+_REST = {"sessions": 2.0, "record": 2.0, "counted": 5.0, "tallied": 5.0}
+"""What changes all the time where much goes on, and how many seconds are between two words of it to each page."""
+_COUNTS = ("counted", "tallied")
+"""What is told when there are new counts, in the order of `stream.counts`."""
 _INBOX = ("approval", "item", "question", "idea", "action:waiting", "comment")
 
 
@@ -37,9 +38,10 @@ class Change:
 
     topics: frozenset[str]
     workspace: str | None
-    """The session's; None: it concerns no session, and is told to everybody."""
+    """The session's; None: it concerns no session, and is told to everybody, or if it is `whole` to who sees all."""
     people: frozenset[str] = frozenset()
     """Who is asked for something in the session, and is told of that whatever else they see."""
+    whole: bool = False
 
 
 @dataclass(eq=False)
@@ -56,6 +58,8 @@ class Live:
         self._listeners: set[_Listener] = set()
         self._position = ""
         """Where the record was looked at last; kept when a look fails, so that nothing is left out."""
+        self._counts = (0, 0)
+        """How far the counts of the record were at that look."""
         self._highest = 0
         self._told: set[int] = set()
         """Numbers of records that were told as soon as they were visible, and come once more in order."""
@@ -74,7 +78,7 @@ class Live:
                 continue
             try:
                 if not self._position:
-                    self._position, self._highest = await asyncio.to_thread(self._now)
+                    self._position, self._highest, self._counts = await asyncio.to_thread(self._now)
                     self._told.clear()
                 self._looking.set()
                 changes = await asyncio.to_thread(self._look)
@@ -96,32 +100,39 @@ class Live:
         self._awaited.set()
         try:
             await self._looking.wait()  # only then: what happens between this look and the loop's first would be lost
-            missed = await asyncio.to_thread(self._missed, after)
+            missed = await asyncio.to_thread(self._missed, after, viewer)
             if missed:
-                yield _events(_topics(missed, viewer), after)
+                yield _events(missed, after)
             yield b": here\n\n"
-            held, free_at, position = set[str](), 0.0, after
+            held, free_at, position = set[str](), dict[str, float](), after
             while True:
                 now = time.monotonic()
-                if held and now >= free_at:
-                    yield _events(held, position)
-                    held, free_at = set(), now + _REST
+                due = {topic for topic in held if now >= free_at.get(topic, 0)}
+                if due:
+                    held -= due
+                    free_at |= {topic: now + _REST[topic] for topic in due}
+                    yield _events(due, None if held else position)
+                pause = min((free_at[topic] - now for topic in held), default=_ALIVE)
                 try:
-                    changes = await asyncio.wait_for(listener.waiting.get(), free_at - now if held else _ALIVE)
+                    changes = await asyncio.wait_for(listener.waiting.get(), pause)
                 except TimeoutError:
                     if not held:
                         yield b": here\n\n"
                     continue
-                position, topics = self._position, _topics(changes, viewer)
-                held |= topics & _BUSY
-                if topics - _BUSY:
-                    yield _events(topics - _BUSY, None if held else position)
+                position, topics = self._mark, _topics(changes, viewer)
+                held |= topics & _REST.keys()
+                if topics - _REST.keys():
+                    yield _events(topics - _REST.keys(), None if held else position)
         finally:
             self._listeners.discard(listener)
 
-    def _now(self) -> tuple[str, int]:
+    @property
+    def _mark(self) -> str:
+        return "~".join((self._position, *map(str, self._counts)))
+
+    def _now(self) -> tuple[str, int, tuple[int, int]]:
         with self._services.sessions.transaction() as db:
-            return stream.now(db), stream.highest(db)
+            return stream.now(db), stream.highest(db), stream.counts(db)
 
     def _look(self) -> list[Change]:
         """What is new: first what is visible already, then, in order, what was committed behind it."""
@@ -130,20 +141,37 @@ class Live:
             settled, position = stream.after(db, self._position)
             self._told |= {row["id"] for row in found}
             late = [row for row in settled if row["id"] not in self._told]
-            changes = _changes(db, [*found, *late])
+            counts = stream.counts(db)
+            changes = [*_changes(db, [*found, *late]), *_counted(db, self._counts, counts)]
         self._told -= {row["id"] for row in settled}
         self._highest = max([self._highest, *(row["id"] for row in found)])
-        self._position = position
+        self._position, self._counts = position, counts
         return changes
 
-    def _missed(self, position: str) -> list[Change]:
+    def _missed(self, mark: str, viewer: Viewer) -> set[str]:
+        """What has changed for one page since it was drawn, or since it listened last."""
+        position, counts = stream.marked(mark)
         with self._services.sessions.transaction() as db:
-            return _changes(db, stream.after(db, position, settled=False)[0])
+            topics = _topics(_changes(db, stream.after(db, position, settled=False)[0]), viewer)
+            for topic, first, until in zip(_COUNTS, counts or (), stream.counts(db), strict=False):
+                if facets.any_between(db, viewer.workspaces(), first, until):
+                    topics.add(topic)
+            return topics
 
 
 def _changes(db: Db, found: list[dict[str, Any]]) -> list[Change]:
     sessions = cockpit.concerned(db, [row["session_id"] for row in found if row["session_id"] is not None])
     return [_change(row, sessions) for row in found]
+
+
+def _counted(db: Db, before: tuple[int, int], now: tuple[int, int]) -> list[Change]:
+    """What was counted since, by workspace; what belongs to none is for those who see all."""
+    return [
+        Change(frozenset({topic}), workspace, whole=workspace is None)
+        for topic, first, until in zip(_COUNTS, before, now, strict=True)
+        if until > first
+        for workspace in facets.workspaces_between(db, first, until)
+    ]
 
 
 def _change(row: dict[str, Any], sessions: dict[str, cockpit.Concerned]) -> Change:
@@ -176,6 +204,8 @@ def _events(topics: set[str], position: str | None) -> bytes:
 
 def _open_to(viewer: Viewer, change: Change) -> frozenset[str]:
     """What of a change somebody may know: all, or only that they are asked for something."""
+    if change.whole:
+        return change.topics if viewer.workspaces() is None else frozenset()
     if change.workspace is None or viewer.may(Permission.SEE, change.workspace):
         return change.topics
     asked = viewer.person in change.people

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from remit.bootstrap import Services
@@ -23,7 +23,7 @@ from remit.governance.sealer import KEY_FILE, ensure_sealer_key
 from remit.storage import facets, sessions
 from remit.storage.database import connect
 from remit.surfaces.http.guard import Auditing, Ours, must, must_see
-from remit.surfaces.web.rendering import HEADERS, MOST, page
+from remit.surfaces.web.rendering import HEADERS, MOST, page, render
 
 router = APIRouter()
 _PAGE = 50
@@ -53,7 +53,9 @@ def show(request: Request, viewer: Auditing, services: Ours, before: int | None 
     where = viewer.workspaces(Permission.AUDIT)
     project = services.deployments.load().project
     with services.sessions.transaction() as db:
-        found = [] if note else facets.listing(db, wanted, where, before=before, limit=_PAGE + 1)
+        newest = facets.newest_leaf(db)  # first: what is counted meanwhile is told as new, and not shown twice
+        end = newest + 1 if before is None else before
+        found = [] if note else facets.listing(db, wanted, where, before=end, limit=_PAGE + 1)
         return page(
             request,
             "audit.html",
@@ -66,6 +68,7 @@ def show(request: Request, viewer: Auditing, services: Ours, before: int | None 
             rows=[_row(row) for row in found[:_PAGE]],
             next=found[_PAGE - 1]["leaf_index"] if len(found) > _PAGE else None,
             before=before,
+            newest=newest,
             total=0 if note else facets.count(db, wanted, where, MOST + 1),
             seal=choosing.seal_state(db),
             verifier=_verifier(services),
@@ -80,6 +83,23 @@ def show(request: Request, viewer: Auditing, services: Ours, before: int | None 
             actions=sorted([*project.actions, "model.request"]),
             people=[p.id for p in project.directory.people],
         )
+
+
+@router.get("/audit/new")
+def new(
+    request: Request,
+    viewer: Auditing,
+    services: Ours,
+    after: Annotated[int, Query(ge=-1, lt=2**62)],
+    known: Annotated[int, Query(ge=0, le=MOST)] = 0,
+) -> Response:
+    """How many records of what is chosen came behind the leaf `after`, with those that are known already."""
+    given = {name: request.query_params.get(name, "") for name in choosing.NAMES}
+    wanted, where = choosing.chosen(given), viewer.workspaces(Permission.AUDIT)
+    with services.sessions.transaction() as db:
+        newest = max(after, facets.newest_leaf(db))
+        found = facets.count(db, wanted, where, MOST + 1 - known, after=after, up_to=newest)
+    return render(request, "audit_new.html", given=given, newest=newest, known=known + found, most=MOST)
 
 
 @router.post("/audit/export")

@@ -19,27 +19,31 @@ from remit.governance.explaining import actions_of
 from remit.governance.policy.reading import Policy
 from remit.governance.state import Governance
 from remit.governance.trying import Supposed, Trial, try_out
-from remit.storage import cockpit_agents
+from remit.storage import tallies
+from remit.storage.rollups import Window
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing
+from remit.surfaces.web import spans
 from remit.surfaces.web.rendering import page
 
 router = APIRouter()
 _PAGE = 50
+_SPANS, _USUAL = ("7d", "30d", "90d"), "30d"
 _LABELS = ("untrusted", "private")
 _LEVELS: tuple[AutonomyLevel, ...] = get_args(AutonomyLevel)
 _EXAMPLES: dict[str, Any] = {"number": 0, "integer": 0, "boolean": False, "array": [], "object": {}, "string": ""}
 
 
 @router.get("/policies")
-def listing(request: Request, viewer: Seeing, services: Ours, action: str = "") -> Response:
+def listing(request: Request, viewer: Seeing, services: Ours, action: str = "", span: str = "") -> Response:
     """The policies in force, file by file in the order in which they stand there."""
+    back = spans.span(span, _SPANS, _USUAL)
     governance = services.deployments.load()
     hidden = visibility.hidden_names(viewer, governance)
     about = {p.id for p in governance.policy.speaking_about(action)} if action else None
     files: dict[str, list[dict[str, Any]]] = {}
     with services.sessions.transaction() as db:
-        named, more = cockpit_agents.named_policies(db, viewer.workspaces())
+        named = tallies.policies(db, _window(viewer, back))
         for policy in visibility.policies(viewer, governance):
             if about is None or policy.id in about:
                 files.setdefault(policy.statement.file, []).append(
@@ -47,7 +51,7 @@ def listing(request: Request, viewer: Seeing, services: Ours, action: str = "") 
                         "policy": policy,
                         "text": visibility.text_of(policy, hidden),
                         "about": _about(policy),
-                        "named": named.get(policy.id),
+                        "named": named.get(policy.id, 0),
                     }
                 )
         return page(
@@ -56,23 +60,27 @@ def listing(request: Request, viewer: Seeing, services: Ours, action: str = "") 
             viewer,
             db,
             files=files,
-            more=more,
-            recent=cockpit_agents.RECENT,
             action=action,
+            span=back.name,
+            spans=spans.texts(_SPANS),
+            newest=tallies.newest(db),
             actions=_actions(viewer, governance),
             count=sum(map(len, files.values())),
         )
 
 
 @router.get("/policies/decisions")
-def decisions(request: Request, viewer: Seeing, services: Ours, policy: str, before: str = "") -> Response:
+def decisions(
+    request: Request, viewer: Seeing, services: Ours, policy: str, span: str = "", before: int | None = None
+) -> Response:
     """The decisions that named a policy, newest first."""
+    back = spans.span(span, _SPANS, _USUAL)
     governance = services.deployments.load()
     found = next((p for p in visibility.policies(viewer, governance) if p.id == policy), None)
     if found is None:
         raise NotFound(f"there is no policy {policy}", advice="Look at the list of policies.")
     with services.sessions.transaction() as db:
-        rows = cockpit_agents.decisions_naming(db, policy, viewer.workspaces(), before=before or None, limit=_PAGE + 1)
+        rows = tallies.decisions(db, policy, _window(viewer, back), before=before, limit=_PAGE + 1)
         return page(
             request,
             "policy_decisions.html",
@@ -80,9 +88,13 @@ def decisions(request: Request, viewer: Seeing, services: Ours, policy: str, bef
             db,
             policy=found,
             rows=rows[:_PAGE],
-            more=rows[_PAGE - 1]["id"] if len(rows) > _PAGE else None,
-            recent=cockpit_agents.RECENT,
+            more=rows[_PAGE - 1]["leaf_index"] if len(rows) > _PAGE else None,
+            span=back,
         )
+
+
+def _window(viewer: Viewer, back: spans.Span) -> Window:
+    return Window(back.grain, back.since, back.until, viewer.workspaces())
 
 
 @router.get("/policies/try")

@@ -50,7 +50,7 @@ def page(request: Request, template: str, viewer: Viewer, db: Db, *, status: int
         "project": project.settings.project.name,
         "mine": capped(cockpit.open_for(db, viewer.person, MOST + 1)),
         "stops_in_force": _visible_stops(db, viewer),
-        "position": getattr(request.state, "position", None) or stream.now(db),
+        "position": getattr(request.state, "position", None) or stream.mark(db),
         "path": request.url.path,
         "here": _here(request),
         "may": viewer.may_somewhere,
@@ -64,7 +64,7 @@ def note_position(request: Request) -> None:
     """Where the record stands before a page looks at anything: what happens while it is drawn is told to it after."""
     if request.method == "GET" and not request.url.path.startswith(("/static/", "/login", "/live")):
         with services(request).sessions.transaction() as db:
-            request.state.position = stream.now(db)
+            request.state.position = stream.mark(db)
 
 
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:

@@ -7,23 +7,29 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from remit.domain.access import Viewer
 from remit.domain.project import Project
 from remit.domain.workflows import Step, Workflow
+from remit.errors import NotFound
 from remit.governance import visibility
 from remit.governance.explaining import actions_of
 from remit.governance.state import Governance
-from remit.storage import cockpit_agents
+from remit.storage import cockpit_agents, tallies
 from remit.storage.cockpit_agents import Standing
+from remit.storage.rollups import Window
 from remit.surfaces.http.guard import Ours, Seeing
+from remit.surfaces.web import spans
 from remit.surfaces.web.rendering import MOST, page
 
 router = APIRouter()
-_TROUBLE = ("failed", "refused", "unknown")
+_PAGE = 50
+_SPANS, _USUAL = ("24h", "7d", "30d"), "24h"
 
 
 @router.get("/workflows")
-def show(request: Request, viewer: Seeing, services: Ours) -> Response:
+def show(request: Request, viewer: Seeing, services: Ours, span: str = "") -> Response:
     """The map of every workflow in which somebody sees an agent."""
+    back = spans.span(span, _SPANS, _USUAL)
     governance = services.deployments.load()
     project, seen = governance.project, visibility.agents(viewer, governance.project)
     names = visibility.workflows(viewer, project)
@@ -32,7 +38,7 @@ def show(request: Request, viewer: Seeing, services: Ours) -> Response:
     with services.sessions.transaction() as db:
         standing = cockpit_agents.standing(db, everybody, viewer.workspaces(), MOST)
         waiting = cockpit_agents.waiting_actions(db, everybody, viewer.workspaces(), MOST)
-        trouble = cockpit_agents.troubled_actions(db, everybody, viewer.workspaces())
+        trouble = tallies.troubles(db, everybody, _window(viewer, back))
         maps = [
             {
                 "name": name,
@@ -44,7 +50,53 @@ def show(request: Request, viewer: Seeing, services: Ours) -> Response:
             }
             for name in names
         ]
-        return page(request, "workflows.html", viewer, db, maps=maps, trouble=_TROUBLE)
+        return page(
+            request,
+            "workflows.html",
+            viewer,
+            db,
+            maps=maps,
+            trouble=tallies.TROUBLES,
+            span=back.name,
+            spans=spans.texts(_SPANS),
+            newest=tallies.newest(db),
+        )
+
+
+@router.get("/workflows/actions")
+def actions(
+    request: Request,
+    viewer: Seeing,
+    services: Ours,
+    agent: str,
+    action: str,
+    outcome: str,
+    span: str = "",
+    before: int | None = None,
+) -> Response:
+    """The actions of one step that went wrong in one way, newest first."""
+    back = spans.span(span, _SPANS, _USUAL)
+    version = visibility.agent(viewer, services.deployments.load().project, agent)
+    if outcome not in tallies.TROUBLES:
+        raise NotFound(f"there is no list of actions that became {outcome!r}", advice="Follow a count on the map.")
+    with services.sessions.transaction() as db:
+        rows = tallies.troubled(db, action, outcome, _window(viewer, back, agent), before=before, limit=_PAGE + 1)
+        return page(
+            request,
+            "workflow_actions.html",
+            viewer,
+            db,
+            given={"agent": agent, "action": action, "outcome": outcome, "span": back.name},
+            title=version.spec.title,
+            flow=version.spec.workflow,
+            span=back,
+            rows=rows[:_PAGE],
+            more=rows[_PAGE - 1]["leaf_index"] if len(rows) > _PAGE else None,
+        )
+
+
+def _window(viewer: Viewer, back: spans.Span, agent: str = "") -> Window:
+    return Window(back.grain, back.since, back.until, viewer.workspaces(), agent)
 
 
 def _steps(
@@ -54,7 +106,7 @@ def _steps(
     waiting: dict[tuple[str, str], int],
     trouble: dict[tuple[str, str], dict[str, int]],
 ) -> list[dict[str, Any]]:
-    """Every step with who does it, what waits for a person there, and what went wrong there in the last day."""
+    """Every step with who does it, what waits for a person there, and what went wrong there."""
     steps = []
     deciding = next((step for step in flow.steps if step.layer == "decide" and step.action is None), None)
     for step in flow.steps:

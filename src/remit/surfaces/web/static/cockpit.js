@@ -54,6 +54,19 @@
     true,
   );
 
+  // New numbers are drawn into a page that nobody is in the middle of; otherwise it only says that there are some.
+  document.getElementById("live")?.addEventListener("counted", () => {
+    const page = document.querySelector("[data-calm]");
+    if (!page) return;
+    const reading = scrollY > 0 || page.contains(document.activeElement) || page.querySelector("details[open]");
+    if (!reading && getSelection().isCollapsed) {
+      htmx.trigger(page, "calm");
+      return;
+    }
+    const note = page.querySelector(".new");
+    if (!note.hasChildNodes()) note.append(document.getElementById("new-numbers").content.cloneNode(true));
+  });
+
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     const form = event.target;
