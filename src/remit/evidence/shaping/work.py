@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from remit.domain.inbox import InboxItem
 from remit.domain.sessions import Session
@@ -13,6 +14,9 @@ from remit.governance.cases import case
 from remit.governance.state import Governance
 from remit.storage import actions, delegations, deliveries, forks, inbox, sessions
 from remit.storage.sessions import Db
+
+if TYPE_CHECKING:  # heavy, and not needed to list sessions
+    from remit.runtime.undoing import Takeback
 
 
 def summary(found: Session) -> dict[str, Any]:
@@ -77,6 +81,20 @@ def undone(row: dict[str, Any], undo: str, turn: str | None) -> dict[str, Any]:
         "turn": turn,
         "error": None,
     }
+
+
+def taken_back(found: Takeback, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What became of the wish to take a session back: what is asked for now or was before, and what cannot be."""
+    report = []
+    for effect in found.effects:
+        row = {"id": effect.id, "action": effect.action, "session_id": found.session}
+        if effect.id in asked:
+            report.append(undone(row, "asked", asked[effect.id]))
+        elif effect.undo == "asked":
+            report.append(undone(row, "asked", effect.turn))
+        elif effect.undo in {"irreversible", "unsettled"}:
+            report.append(undone(row, effect.undo, None) | {"error": effect.why})
+    return report
 
 
 def fork(made: str | None, plan: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from remit.domain.access import Permission
 from remit.evidence.shaping import policies
 from remit.evidence.shaping import work as shaping
 from remit.runtime.sessions import Start
+from remit.runtime.undoing import MOST
 from remit.storage import cockpit, session_search
 from remit.storage.sessions import Db
 from remit.surfaces.api import models, own_models
@@ -150,6 +151,22 @@ def fork(viewer: Working, once: Once, session_id: str, body: NewFork) -> Respons
         return shaping.fork(made, plan)
 
     return once.do(work, 201)
+
+
+@router.post("/sessions/{session_id}/undo", status_code=202, response_model=list[models.Undone])  # type: ignore[valid-type]
+def undo_all(viewer: Working, once: Once, session_id: str, body: Because) -> Response:
+    """Ask for everything that a session did to be taken back, newest first; answers what cannot be, and why.
+
+    Each undo is an action of its own, judged and approved like any other. At most 500 are asked for at once: send it
+    again for the rest. What was asked for before is answered with the turn that does it, and not asked for twice.
+    """
+
+    def work(db: Db) -> list[dict[str, Any]]:
+        session_of(viewer, db, session_id, _WORK, "take sessions back")
+        verbs, author = once.services.sessions.within(db), f"person:{once.who.person}"
+        return shaping.taken_back(*verbs.undo_session(session_id, author, body.reason, most=MOST))
+
+    return once.do(work, 202)
 
 
 @router.get("/sessions/{session_id}/comments", response_model=list[own_models.Comment])
