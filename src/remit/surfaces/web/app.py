@@ -27,6 +27,7 @@ from remit.surfaces.web import (
     oidc,
     people,
     policies,
+    results,
     search,
     session_page,
     session_parts,
@@ -47,7 +48,7 @@ _STATIC = FOLDER / "static"
 _DECIDE = tuple(m.router for m in (oidc, login, inbox, item_verbs, stops))
 # `/sessions/new` stands before `/sessions/{session_id}`.
 _EXECUTE = tuple(
-    m.router for m in (starting, sessions, session_page, session_parts, forking, undoing, actions, search)
+    m.router for m in (starting, sessions, session_page, session_parts, results, forking, undoing, actions, search)
 ) + tuple(m.router for m in (agents, triggers, workflows))
 _RECORD = tuple(m.router for m in (audit, insights, policies, people))
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
