@@ -141,6 +141,20 @@ def test_what_belongs_to_a_hidden_session_is_in_no_list(office: Office) -> None:
         assert hidden.status_code == unknown.status_code == 404, part
 
 
+def test_what_is_deployed_is_listed_and_a_trigger_goes_on(bureau: Office) -> None:
+    bo = bureau.client("bo")
+    for path, model, name in (("agents", models.Agent, "clerk"), ("triggers", models.Trigger, "nightly")):
+        found = bo.get(f"{V1}/{path}").json()
+        assert name in {entry["trigger" if path == "triggers" else "agent"] for entry in found}
+        for entry in found:
+            model.model_validate(entry)
+    people = bo.get(f"{V1}/people").json()
+    models.Person.model_validate(people[0])
+    assert {"ada", "bo", "otto"} <= {person["id"] for person in people}
+    assert bo.post(f"{V1}/triggers/nightly/pause", json={"reason": "holiday"}).json()["paused"] is True
+    assert bo.post(f"{V1}/triggers/nightly/resume", json={"reason": "back"}).json()["paused"] is False
+
+
 def test_every_list_that_grows_by_itself_has_pages() -> None:
     paths = description()["paths"]
     lists = {

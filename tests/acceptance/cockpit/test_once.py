@@ -146,6 +146,22 @@ def test_a_message_is_said_once_and_a_fork_is_made_once(office: Office) -> None:
     assert count(office) == 2
 
 
+def test_an_action_is_taken_back_once_and_a_comment_kept_once(office: Office) -> None:
+    office.shop.worker()
+    session_id = office.shop.start({"tool": "pay", "who": "kim", "amount": 10, "currency": "USD"})
+    (action,) = office.shop.finish(session_id)["actions"]
+    bo, path = office.client("bo"), f"/actions/{action['id']}"
+    undo = {"reason": "wrong", "once": once(bo, path, f"{path}/undo")}
+    answers = at_once([office.client("bo") for _ in range(2)], f"{path}/undo", undo)
+    assert {answer.status_code for answer in answers} == {303}
+    assert office.shop.finish(session_id)["status"] == "finished", "a second wish would have failed"
+    assert [turn["kind"] for turn in office.shop.session(session_id)["turns"]] == ["agent", "undo"]
+    page = f"/sessions/{session_id}"
+    said = {"text": "looks good", "once": once(bo, page, f"{page}/comment")}
+    assert {bo.post(f"{page}/comment", data=said).status_code for _ in range(2)} == {303}
+    assert count(office, "comments") == 1
+
+
 def test_a_double_click_in_a_browser_starts_one_session(open_cockpit: Office) -> None:
     for scripts in (True, False):
         before = count(open_cockpit)

@@ -71,15 +71,23 @@ def say(
 
 @router.post("/sessions/{session_id}/comment")
 def comment(
-    request: Request, viewer: Seeing, services: Ours, session_id: str, text: Annotated[str, Form(max_length=4_000)]
+    request: Request,
+    viewer: Seeing,
+    services: Ours,
+    session_id: str,
+    text: Annotated[str, Form(max_length=4_000)],
+    value: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Keep a comment for whoever looks next; agents are not told."""
-    if not text.strip():
-        raise InvalidInput("nothing was said")
-    with services.sessions.transaction() as db:
+
+    def work(db: Db) -> once.Done:
         visible_session(viewer, db, session_id)
         cockpit.comment(db, session_id, None, viewer.person, text.strip())
-    return back(request, f"/sessions/{session_id}#comments")
+        return once.Done(f"/sessions/{session_id}#comments", "")
+
+    if not text.strip():
+        raise InvalidInput("nothing was said")
+    return back(request, once.do(services, viewer, value, ["comment", session_id, text], work).to)
 
 
 @router.post("/sessions/{session_id}/move")
