@@ -45,6 +45,7 @@ def test_a_session_is_taken_back_as_far_as_it_can_be(desk: Office) -> None:
     page.get_by_role("link", name="Take back").click()
     expect(page.locator("#possible").get_by_role("listitem")).to_have_count(2)
     expect(page.locator("#possible")).to_contain_text("till.unpay")
+    expect(page.locator("#possible")).to_contain_text("amount 10, currency USD, who fair-0")
     expect(page.locator("#impossible")).to_contain_text("Hand out cash")
     expect(page.locator("#impossible")).to_contain_text("its action type declares no undo")
     assert undone(desk.shop, session_id) == [None, None], "to look takes nothing back"

@@ -11,7 +11,10 @@ from starlette.responses import Response
 from remit.domain.access import Permission, Viewer
 from remit.errors import Conflict, InvalidInput, NotFound, RemitError
 from remit.runtime.undoing import MOST, Effect, Takeback
+from remit.storage import cockpit_sessions
+from remit.storage.ledger import payload_id
 from remit.storage.sessions import Db
+from remit.surfaces.http import words
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
 from remit.surfaces.web import once
 from remit.surfaces.web.looking import visible_session
@@ -20,6 +23,7 @@ from remit.surfaces.web.session_page import frame
 
 router = APIRouter()
 _SHOWN = 100
+_BYTES = 2_000  # of an action's values; what is longer is on its own page
 
 
 @router.get("/sessions/{session_id}/undo")
@@ -92,11 +96,25 @@ def _page(
             found=found,
             wanted=wanted,
             shown=_SHOWN,
+            values=_values(db, found, wanted),
             word=_word(wanted),
             seen=_seal(wanted),
             refused=refused,
             reason=reason,
         )
+
+
+def _values(db: Db, found: Takeback, wanted: tuple[Effect, ...]) -> dict[str, str]:
+    """With which values each action was done, in a line."""
+    lists = (wanted, found.impossible, found.under_way, found.done)
+    listed = [effect.id for effects in lists for effect in effects[:_SHOWN]]
+    contents = cockpit_sessions.contents(db, [payload_id(one, letter) for one in listed for letter in "ae"], _BYTES)
+    values = {}
+    for one in listed:
+        told = contents.get(payload_id(one, "e")) or contents.get(payload_id(one, "a"))
+        if told is not None and isinstance(told.value, dict):
+            values[one] = ", ".join(f"{name} {words.shown(value, 60)}" for name, value in told.value.items())
+    return values
 
 
 def _first(found: Takeback) -> tuple[Effect, ...]:
