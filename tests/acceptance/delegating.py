@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from remit.runtime.sessions import Start
-from remit.storage import delegations
+from remit.storage import session_lists
 from tests.acceptance.shop import FILES, Shop
 
 BOSS = """
@@ -86,7 +86,7 @@ def output(shop: Shop, session: str) -> Any:
 
 def children(shop: Shop, session: str, agent: str | None = None) -> list[str]:
     with shop.services.sessions.transaction() as db:
-        return [child["id"] for child in delegations.children(db, session) if agent in {None, child["agent"]}]
+        return [child["id"] for child in session_lists.children(db, session) if agent in {None, child["agent"]}]
 
 
 def child_of(shop: Shop, session: str, agent: str = "hand") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from remit.domain import canonical
 from remit.domain.inbox import ItemStatus
 from remit.errors import InvalidInput, NotEntitled
 from remit.governance import items
@@ -13,6 +14,8 @@ from remit.storage import inbox, outputs
 from remit.storage.sessions import Db
 
 Verdict = Literal["accepted", "edited", "rejected", "disputed"]
+VERDICTS: tuple[Verdict, ...] = ("accepted", "edited", "rejected", "disputed")
+"""What a reader can make of an output."""
 
 
 def review(
@@ -48,26 +51,51 @@ def review(
     return done
 
 
-def _must_be_reader(governance: Governance, output: dict[str, Any], person_id: str) -> None:
+def open_to(governance: Governance, output: dict[str, Any], person_id: str) -> tuple[Verdict, ...]:
+    """What this person may make of an output as it stands, if it is the newest version."""
+    if not _is_reader(governance, output, person_id):
+        return ()
+    if output["status"] == "disputed" and not _may_settle(governance, output, person_id):
+        return ()
+    return tuple(verdict for verdict in VERDICTS if verdict in outputs.NEXT.get(output["status"], ()))
+
+
+def read_body(before: Any, text: str) -> Any:
+    """A reader's version as they have written it: text where the output was text, else the JSON that the text is.
+
+    Raises InvalidInput.
+    """
+    return text if isinstance(before, str) else canonical.parse(text, what="output")
+
+
+def _is_reader(governance: Governance, output: dict[str, Any], person_id: str) -> bool:
     directory = governance.project.directory
     person = directory.person(person_id)
     sees = person is not None and output["workspace"] in person.workspaces
-    if not directory.is_active(person_id) or not (sees or person_id in _owners(governance, output)):
+    return directory.is_active(person_id) and (sees or person_id in _owners(governance, output))
+
+
+def _must_be_reader(governance: Governance, output: dict[str, Any], person_id: str) -> None:
+    if not _is_reader(governance, output, person_id):
         raise NotEntitled(
             f"{person_id} does not belong to the workspace {output['workspace']} of this output",
             advice="Whoever belongs to it, and the agent's owner, may review it.",
         )
 
 
-def _must_settle(governance: Governance, output: dict[str, Any], person_id: str) -> None:
+def _may_settle(governance: Governance, output: dict[str, Any], person_id: str) -> bool:
     """A dispute is settled by the agent's owner, somebody above, or whoever raised it."""
     directory = governance.project.directory
     owners = _owners(governance, output)
     above = {person.id for owner in owners for person in directory.chain(owner)}
-    if person_id not in {*owners, *above, output["decided_by"]}:
+    return person_id in {*owners, *above, output["decided_by"]}
+
+
+def _must_settle(governance: Governance, output: dict[str, Any], person_id: str) -> None:
+    if not _may_settle(governance, output, person_id):
         raise NotEntitled(
             f"{output['id']} is disputed by {output['decided_by']}, and {person_id} may not settle that",
-            advice=f"Ask the agent's owner: {', '.join(owners) or 'nobody'}.",
+            advice=f"Ask the agent's owner: {', '.join(_owners(governance, output)) or 'nobody'}.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from remit.domain.sessions import Session
 from remit.errors import Conflict, InvalidInput
 from remit.governance import ideas
 from remit.governance.state import Governance
-from remit.runtime import forks, messages
+from remit.runtime import forks, messages, undoing
 from remit.runtime.verbs import Verbs, deployed, kind_of
 from remit.storage import actions, sessions
 from remit.storage.sessions import Db
@@ -142,7 +143,8 @@ class Conversations(Verbs):
     def undo(self, action_id: str, author: str, reason: str) -> str:
         """Take an action back by the call that its type declares. Returns the id of the turn that does it.
 
-        Raises Conflict where the action did not succeed, was undone already, or is irreversible.
+        Raises Conflict where the action did not succeed, was undone already, or is irreversible, and where its session
+        was ended for good.
         """
         with self.transaction() as db:
             action = actions.get(db, action_id)
@@ -155,16 +157,42 @@ class Conversations(Verbs):
                     advice="Mend it in the other system by hand, and say so in an incident.",
                 )
             session = sessions.get(db, action["session_id"])
-            turn_id, digest = sessions.add_turn(
-                db,
-                session.id,
-                author,
-                session.agent,
-                session.agent_version,
-                {"undo": action_id, "reason": reason},
-                kind="undo",
-            )
-            sessions.record(db, Tag.SESSION_MESSAGE, session=session.id, turn=turn_id, by=author, message=digest)
-            sessions.reopen(db, session.id)
-            self.resume_turn(db, turn_id)
+            undoing.check_open(session)
+            return self._ask_back(db, session, action_id, author, reason)
+
+    def plan_undo(self, session_id: str) -> undoing.Takeback:
+        """What there is to take back of a session, and what cannot be and why. Raises NotFound."""
+        with self.transaction() as db:
+            sessions.get(db, session_id)
+            return undoing.plan(db, self._deployments.load(), session_id)
+
+    def undo_session(
+        self, session_id: str, author: str, reason: str, *, only: Container[str] | None = None, most: int | None = None
+    ) -> tuple[undoing.Takeback, dict[str, str]]:
+        """Ask for everything that a session did and that can be taken back to be taken back, newest first.
+
+        Returns what there was, and the turn of each action that is asked back now. `only` names the actions to ask for,
+        `most` is the most of them. Raises NotFound, or Conflict where the session was ended for good.
+        """
+        with self.transaction() as db:
+            session = sessions.get(db, session_id, lock=True)
+            found = undoing.plan(db, self._deployments.load(), session_id)
+            wanted = [effect for effect in found.possible if only is None or effect.id in only][:most]
+            if wanted:
+                undoing.check_open(session)
+            return found, {effect.id: self._ask_back(db, session, effect.id, author, reason) for effect in wanted}
+
+    def _ask_back(self, db: Db, session: Session, action_id: str, author: str, reason: str) -> str:
+        turn_id, digest = sessions.add_turn(
+            db,
+            session.id,
+            author,
+            session.agent,
+            session.agent_version,
+            {"undo": action_id, "reason": reason},
+            kind="undo",
+        )
+        sessions.record(db, Tag.SESSION_MESSAGE, session=session.id, turn=turn_id, by=author, message=digest)
+        sessions.reopen(db, session.id)
+        self.resume_turn(db, turn_id)
         return turn_id

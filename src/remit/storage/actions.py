@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -16,18 +17,20 @@ from remit.domain.decisions import Reason
 from remit.domain.intents import Settlement
 from remit.domain.records import Tag
 from remit.errors import Conflict, NotFound
+from remit.storage.contents import get_payloads
 from remit.storage.database import safe_json
 from remit.storage.ledger import payload_id, settlement_json
 from remit.storage.sessions import Db, get_payload, put_payload, record
 
-_COLUMNS = """id, turn_id, session_id, key, mode, action, agent, agent_version, on_behalf_of, asked_digest, args_digest,
+COLUMNS = """id, turn_id, session_id, key, mode, action, agent, agent_version, on_behalf_of, asked_digest, args_digest,
     status, reasons, policy_ids, policy_version, roles, attempt, cleared_at, settled_at, usd_micros, input_tokens,
     output_tokens, business_key, why, error, item_id, override, undone_by, created_at"""
+"""What is read of an action, beside its contents."""
 
 
 def get(db: Db, action_id: str) -> dict[str, Any]:
     """One action with its arguments (as executed), the arguments as asked, and its result. Raises NotFound."""
-    row = db.execute(f"select {_COLUMNS} from remit.actions where id = %s", (action_id,)).fetchone()  # noqa: S608
+    row = db.execute(f"select {COLUMNS} from remit.actions where id = %s", (action_id,)).fetchone()  # noqa: S608
     if row is None:
         raise NotFound(f"there is no action {action_id}", advice="`remit session show ID` lists a session's actions.")
     return with_contents(db, row)
@@ -36,11 +39,11 @@ def get(db: Db, action_id: str) -> dict[str, Any]:
 def of_session(db: Db, session_id: str) -> list[dict[str, Any]]:
     """The actions of a session in the order in which they were asked for, with their contents."""
     rows = db.execute(
-        f"""select {_COLUMNS} from remit.actions
+        f"""select {COLUMNS} from remit.actions
             where turn_id in (select id from remit.turns where session_id = %s) order by created_at, id""",  # noqa: S608
         (session_id,),
     ).fetchall()
-    return [with_contents(db, row) for row in rows]
+    return with_contents_of_all(db, rows)
 
 
 def used(db: Db, session_id: str, *, before: str | None = None) -> dict[str, int]:
@@ -58,14 +61,20 @@ def used(db: Db, session_id: str, *, before: str | None = None) -> dict[str, int
 
 def with_contents(db: Db, row: dict[str, Any]) -> dict[str, Any]:
     """An action's row with `args`, `asked_args` and `result` beside it."""
-    asked = get_payload(db, payload_id(row["id"], "a"))
-    edited = get_payload(db, payload_id(row["id"], "e")) if row["args_digest"] != row["asked_digest"] else None
-    return {
-        **row,
-        "asked_args": asked,
-        "args": asked if edited is None else edited,
-        "result": get_payload(db, payload_id(row["id"], "r")),
-    }
+    (found,) = with_contents_of_all(db, [row])
+    return found
+
+
+def with_contents_of_all(db: Db, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What `with_contents` gives, for many rows in one query."""
+    found = get_payloads(db, [payload_id(row["id"], letter) for row in rows for letter in "aer"])
+    shown = []
+    for row in rows:
+        asked, edited, result = (found.get(payload_id(row["id"], letter)) for letter in "aer")
+        if row["args_digest"] == row["asked_digest"] or edited is None:
+            edited = asked
+        shown.append({**row, "asked_args": asked, "args": edited, "result": result})
+    return shown
 
 
 def edit(db: Db, action_id: str, args: dict[str, Any]) -> str:
@@ -145,7 +154,7 @@ def settle(db: Db, settlement: Settlement) -> str:
 def doubtful(db: Db) -> list[dict[str, Any]]:
     """Calls that were under way when their turn ended, whose outcome nobody has written in time."""
     rows = db.execute(
-        f"""select {_COLUMNS}, reservations from remit.actions where status = 'cleared' and turn_id in (
+        f"""select {COLUMNS}, reservations from remit.actions where status = 'cleared' and turn_id in (
                 select id from remit.turns
                 where resume_at <= clock_timestamp() and status in ('finished', 'failed', 'cancelled'))
             order by id limit 100"""  # noqa: S608 - constants

@@ -13,9 +13,10 @@ from typing import Any
 from remit.domain import ids
 from remit.domain.inbox import InboxItem
 from remit.domain.records import Tag
+from remit.storage.contents import get_payloads
 from remit.storage.database import safe_text
 from remit.storage.inbox import as_item
-from remit.storage.sessions import Db, get_payload, put_payload, record
+from remit.storage.sessions import Db, put_payload, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +116,19 @@ def comment(db: Db, session_id: str, item_id: str | None, author: str, text: str
     return comment_id
 
 
-def comments(db: Db, session_id: str, item_id: str | None = None) -> list[dict[str, Any]]:
+def comments(
+    db: Db, session_id: str, item_id: str | None = None, *, after: str | None = None, limit: int = 500
+) -> list[dict[str, Any]]:
     """What people said, oldest first: of a session all, of an item its own. Text is null where it was erased."""
     rows = db.execute(
         """select id, item_id, author, payload, created_at from remit.comments
-           where session_id = %s and (%s::text is null or item_id = %s) order by id limit 500""",
-        (session_id, item_id, item_id),
+           where session_id = %(session)s and (%(item)s::text is null or item_id = %(item)s)
+             and (%(after)s::text is null or id > %(after)s)
+           order by id limit %(limit)s""",
+        {"session": session_id, "item": item_id, "after": after, "limit": limit},
     ).fetchall()
-    return [{**row, "text": get_payload(db, row["payload"])} for row in rows]
+    found = get_payloads(db, [row["payload"] for row in rows])
+    return [{**row, "text": found.get(row["payload"])} for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

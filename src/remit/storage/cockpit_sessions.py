@@ -317,7 +317,8 @@ def whereabouts(db: Db, identifier: str) -> tuple[str, str | None] | None:
         "act": """select '/actions/' || a.id as page, s.workspace
                   from remit.actions a join remit.sessions s on s.id = a.session_id where a.id = %s""",
         "itm": "select '/inbox/' || id as page, workspace from remit.inbox_items where id = %s",
-        "out": "select '/sessions/' || session_id || '/results' as page, workspace from remit.outputs where id = %s",
+        "out": """select '/sessions/' || session_id || '/results#' || id as page, workspace
+                  from remit.outputs where id = %s""",
     }
     query = pages.get(identifier.partition("_")[0])
     row = db.execute(query, (identifier,)).fetchone() if query is not None else None

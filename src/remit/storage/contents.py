@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import Connection
@@ -36,3 +37,11 @@ def get_payload(db: Db, payload: str) -> Any:
     """Contents by id; None where there are none or they were erased."""
     row = db.execute("select body from remit.payloads where id = %s", (payload,)).fetchone()
     return canonical.parse(bytes(row["body"])) if row and row["body"] is not None else None
+
+
+def get_payloads(db: Db, payloads: Iterable[str]) -> dict[str, Any]:
+    """Contents by id, in one query; those that there are none of, or that were erased, are missing."""
+    rows = db.execute(
+        "select id, body from remit.payloads where id = any(%s) and body is not null", (sorted(set(payloads)),)
+    )
+    return {row["id"]: canonical.parse(bytes(row["body"])) for row in rows}

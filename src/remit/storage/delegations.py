@@ -151,13 +151,3 @@ def resting(db: Db, session_id: str) -> bool:
         "select 1 from remit.sessions where id = any(%s) and status = 'running' limit 1", (below(db, session_id),)
     ).fetchone()
     return working is None
-
-
-def children(db: Db, session_id: str) -> list[dict[str, Any]]:
-    """The sessions that a session has delegated, oldest first, for reading."""
-    return db.execute(
-        """select s.id, s.agent, s.status, s.title, s.origin_turn as turn_id, a.key
-           from remit.sessions s left join remit.actions a on a.id = s.origin_action
-           where s.parent_id = %s order by s.id""",
-        (session_id,),
-    ).fetchall()

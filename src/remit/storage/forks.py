@@ -80,13 +80,6 @@ def actions(db: Db, turn: ForkedTurn) -> list[dict[str, Any]]:
     return found
 
 
-def forks(db: Db, session_id: str) -> list[dict[str, Any]]:
-    """The sessions that were forked from one, oldest first, for reading."""
-    return db.execute(
-        "select id, agent, status, fork_point from remit.sessions where forked_from = %s order by id", (session_id,)
-    ).fetchall()
-
-
 def open_below(db: Db, session_id: str) -> list[str]:
     """Forks of a session, and forks of those, that have not ended and may still need what it did."""
     rows = db.execute(

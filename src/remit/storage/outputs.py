@@ -21,12 +21,12 @@ _TAGS = {
     "rejected": Tag.OUTPUT_REJECTED,
     "disputed": Tag.OUTPUT_DISPUTED,
 }
-# What was accepted may turn out wrong later; what is disputed is settled by a decision.
-_NEXT = {
+NEXT = {
     "open": {"accepted", "edited", "rejected", "disputed"},
     "accepted": {"disputed"},
     "disputed": {"accepted", "edited", "rejected"},
 }
+"""What may become of an output, by its status: what was accepted may turn out wrong later, a dispute is settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,21 @@ def get(db: Db, output_id: str, *, lock: bool = False) -> dict[str, Any]:
 
 def body(db: Db, output_id: str) -> Any:
     """What the output says, as ordinary JSON; None if it was erased."""
-    return canonical.plain(get_payload(db, payload_id(output_id, "b")))
+    return canonical.plain(exact_body(db, output_id))
+
+
+def exact_body(db: Db, output_id: str) -> Any:
+    """What the output says, with exact numbers; None if it was erased."""
+    return get_payload(db, payload_id(output_id, "b"))
+
+
+def newest(db: Db, session_id: str) -> set[str]:
+    """The newest version of each output of a session."""
+    rows = db.execute(
+        "select distinct on (name) id from remit.outputs where session_id = %s order by name, version desc",
+        (session_id,),
+    )
+    return {row["id"] for row in rows}
 
 
 def versions(db: Db, output: dict[str, Any]) -> list[dict[str, Any]]:
@@ -200,7 +214,7 @@ def _must_be_open_for(db: Db, output: dict[str, Any], status: str) -> None:
             f"{output['id']} is version {output['version']}; {who} has made version {newest['version']} since",
             advice=f"Look at it: `remit outputs show {newest['id']}`.",
         )
-    if status not in _NEXT.get(output["status"], ()):
+    if status not in NEXT.get(output["status"], ()):
         why = output["reason"] or "no reason given"
         raise Conflict(
             f"{output['id']} was {output['status']} already, by {output['decided_by']}: {why}",

@@ -18,6 +18,11 @@ async def run(session):
     await session.publish("letter", "Dear Acme", title="A letter to Acme", kind="draft")
     return "done"
 """
+REPORT = """
+async def run(session):
+    await session.publish("sums", session.input, title="The sums", kind="report")
+    return "done"
+"""
 INPUT = """input:
   type: object
   required: [who, amount]
@@ -35,6 +40,7 @@ async def run(session):
 DESK = {
     **COMPANY,
     **{k: v.replace("tools: [", "tools: [remit.publish, ") for k, v in agent("lister", LIST).items()},
+    **{k: v.replace("tools: [", "tools: [remit.publish, ") for k, v in agent("reporter", REPORT).items()},
     **agent("filler", ECHO, more=INPUT),
     **agent("keeper", ECHO, workspace="vault"),
     "directory.yaml": DIRECTORY.replace("{id: vault, title", "{id: elsewhere, title: Elsewhere}, {id: vault, title"),

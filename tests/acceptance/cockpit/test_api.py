@@ -92,7 +92,7 @@ def test_sessions_are_worked_with(office: Office) -> None:
     made = bo.post(f"{V1}/sessions", json={"agent": "clerk", "input": {"steps": []}, "title": "a"}).json()["id"]
     office.shop.finish(made)
     assert bo.post(f"{V1}/sessions/{made}/comments", json={"text": "looks good"}).status_code == 201
-    (comment,) = bo.get(f"{V1}/sessions/{made}/comments").json()
+    (comment,) = bo.get(f"{V1}/sessions/{made}/comments").json()["items"]
     assert (comment["author"], comment["text"]) == ("bo", "looks good")
     assert bo.post(f"{V1}/sessions/{made}/messages", json={"contents": {"steps": []}}).status_code == 201
     office.shop.finish(made)
@@ -125,7 +125,7 @@ def test_agents_triggers_stops_and_policies(changed_shop: Callable[..., Any]) ->
         paused = bo.post(f"{V1}/triggers/nightly/pause", json={"reason": "holiday"}).json()
         models.Trigger.model_validate(paused)
         assert (paused["paused"], paused["paused_by"]) == (True, "person:bo")
-        assert bo.get(f"{V1}/triggers/nightly/firings").json()[0]["session_id"] == fired["session_id"]
+        assert bo.get(f"{V1}/triggers/nightly/firings").json()["items"][0]["session_id"] == fired["session_id"]
         stop = bo.post(f"{V1}/stops", json={"scope": "agent", "target": "clerk", "reason": "odd"})
         models.Stop.model_validate(stop.json())
         assert [s["id"] for s in bo.get(f"{V1}/stops").json()] == [stop.json()["id"]]
@@ -274,10 +274,10 @@ def test_a_crash_in_between_leaves_both_or_neither(
         patched.setattr(f"{broken.__module__}.{broken.__name__}", crash)
         failed = bo.post(f"{V1}/inbox/{item_id}/comments", json={"text": "once"}, headers=key)
         assert failed.status_code == 503
-    assert bo.get(f"{V1}/inbox/{item_id}/comments").json() == []
+    assert bo.get(f"{V1}/inbox/{item_id}/comments").json()["items"] == []
     for _ in range(2):
         assert bo.post(f"{V1}/inbox/{item_id}/comments", json={"text": "once"}, headers=key).status_code == 201
-    assert [c["text"] for c in bo.get(f"{V1}/sessions/{session_id}/comments").json()] == ["once"]
+    assert [c["text"] for c in bo.get(f"{V1}/sessions/{session_id}/comments").json()["items"]] == ["once"]
 
 
 def test_an_erased_session_is_not_told_of_again(office: Office) -> None:

@@ -20,7 +20,9 @@ def test_a_trigger_is_fired_paused_and_resumed(open_bureau: Office) -> None:
     page.get_by_role("link", name="nightly").click()
     expect(page.get_by_role("heading", name="It has not fired yet")).to_be_visible()
     page.get_by_role("button", name="Fire now").click()
-    expect(page.get_by_text("Started 1 session(s).")).to_be_visible()
+    expect(page.get_by_text("Fired nightly.")).to_be_visible()
+    assert "/sessions/ses_" in page.url
+    page.goto("/triggers/nightly")
     expect(page.get_by_role("cell", name="started")).to_have_count(1)
     page.get_by_label("Why").fill("The till is being moved")
     page.get_by_role("button", name="Pause it").click()

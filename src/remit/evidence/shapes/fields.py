@@ -137,9 +137,10 @@ UNDONE = {
     "action": "The action that is taken back.",
     "type": "Its action type.",
     "session_id": "Its session.",
-    "undo": "`asked`; with `--wait` `done`, `waits` (for a person) or `failed`; `irreversible` if it cannot be undone.",
+    "undo": "`asked`; with `--wait` `done`, `waits` (for a person) or `failed`; `irreversible` if it cannot be undone; "
+    "`unsettled` if it is not known yet whether it happened.",
     "turn": "The turn that takes it back, or null.",
-    "error": "Why that failed, or null.",
+    "error": "Why that failed, or why it cannot be taken back; or null.",
 }
 
 STOP = {

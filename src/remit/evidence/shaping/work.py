@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from remit.domain.inbox import InboxItem
 from remit.domain.sessions import Session
@@ -11,8 +12,11 @@ from remit.evidence.shapes import sessions as more
 from remit.evidence.shaping.values import usd
 from remit.governance.cases import case
 from remit.governance.state import Governance
-from remit.storage import actions, delegations, deliveries, forks, inbox, sessions
+from remit.storage import actions, deliveries, forks, session_lists, sessions
 from remit.storage.sessions import Db
+
+if TYPE_CHECKING:  # heavy, and not needed to list sessions
+    from remit.runtime.undoing import Takeback
 
 
 def summary(found: Session) -> dict[str, Any]:
@@ -20,21 +24,37 @@ def summary(found: Session) -> dict[str, Any]:
     return {name: getattr(found, name) for name in fields.SESSION}
 
 
-def session(db: Db, session_id: str) -> dict[str, Any]:
-    """A session with all that belongs to it. Raises NotFound."""
+def session(db: Db, session_id: str, *, most: int | None = None, workspaces: list[str] | None = None) -> dict[str, Any]:
+    """A session with what belongs to it: of each list the newest `most`, None for all. Raises NotFound.
+
+    Sessions that came of it are those of `workspaces`; None for all of them.
+    """
     found = sessions.get(db, session_id)
-    made = actions.of_session(db, session_id)
+    used = actions.used(db, session_id)
+    end: dict[str, Any] = {"limit": most, "newest": True}
+    made = session_lists.children(db, session_id, workspaces=workspaces, **end)
+    forked = session_lists.forks(db, session_id, workspaces=workspaces, **end)
     return {
         **summary(found),
-        "turns": [{name: turn[name] for name in fields.TURN} for turn in sessions.turns(db, session_id)],
-        "actions": [action(row) for row in made],
-        "items": [item(i) for i in inbox.listing(db, status=None, session_id=session_id)],
-        "children": [{name: child[name] for name in more.CHILD} for child in delegations.children(db, session_id)],
-        "forks": [fork["id"] for fork in forks.forks(db, session_id)],
+        "turns": [turn(row) for row in session_lists.turns(db, session_id, **end)],
+        "actions": [action(row) for row in session_lists.actions(db, session_id, **end)],
+        "items": [item(i) for i in session_lists.items(db, session_id, **end)],
+        "children": [child(row) for row in made],
+        "forks": [fork.id for fork in forked],
         "inherits": list(forks.inherited_turns(db, session_id)),
-        "usd": usd(sum(a["usd_micros"] for a in made)),
-        "tokens": sum(a["input_tokens"] + a["output_tokens"] for a in made),
+        "usd": usd(used["usd_micros"]),
+        "tokens": used["tokens"],
     }
+
+
+def turn(row: dict[str, Any]) -> dict[str, Any]:
+    """A turn."""
+    return {name: row[name] for name in fields.TURN}
+
+
+def child(row: dict[str, Any]) -> dict[str, Any]:
+    """A session that was delegated."""
+    return {name: row[name] for name in more.CHILD}
 
 
 def action(row: dict[str, Any]) -> dict[str, Any]:
@@ -77,6 +97,22 @@ def undone(row: dict[str, Any], undo: str, turn: str | None) -> dict[str, Any]:
         "turn": turn,
         "error": None,
     }
+
+
+def taken_back(found: Takeback, asked: Mapping[str, str], *, most: int | None = None) -> list[dict[str, Any]]:
+    """What became of the wish to take a session back: what is asked for now or was before, and what cannot be.
+
+    Of what is not asked for now, the newest `most`; None for all.
+    """
+    report, others = [], 0
+    for effect in found.effects:
+        row = {"id": effect.id, "action": effect.action, "session_id": found.session}
+        if effect.id in asked:
+            report.append(undone(row, "asked", asked[effect.id]))
+        elif effect.undo in {"asked", "irreversible", "unsettled"} and (most is None or others < most):
+            others += 1
+            report.append(undone(row, effect.undo, effect.turn) | {"error": effect.why or None})
+    return report
 
 
 def fork(made: str | None, plan: Any) -> dict[str, Any]:

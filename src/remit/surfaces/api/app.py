@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from remit import __version__
 from remit.bootstrap import Services
-from remit.surfaces.api import control, decide, flow, problems, record, work
+from remit.surfaces.api import control, decide, flow, problems, record, session_lists, work
 from remit.surfaces.api.doorway import Doorway
 from remit.surfaces.api.own_models import Problem
 from remit.surfaces.api.parts import new_router
@@ -46,7 +46,7 @@ def description() -> dict[str, Any]:
 
 
 def _fill(api: FastAPI) -> None:
-    for part in (own, decide.router, work.router, control.router, flow.router, record.router):
+    for part in (own, decide.router, work.router, session_lists.router, control.router, flow.router, record.router):
         api.include_router(part, responses={"default": _default()})
     api.state.description = None
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import Field
 from starlette.responses import Response
 
 from remit.domain.access import Permission, Viewer
-from remit.errors import Conflict, NotFound
+from remit.errors import Conflict, InvalidInput, NotFound
 from remit.evidence.shaping import agents as cards
 from remit.evidence.shaping import flow, policies
 from remit.evidence.shaping.values import plain
 from remit.governance.explaining import rehearse, supposed_question
 from remit.governance.state import Governance
-from remit.storage import bundles, stops
+from remit.storage import bundles, cockpit_agents, stops
 from remit.storage.sessions import Db
+from remit.storage.triggers import Firing as FiringRow
 from remit.surfaces.api import models, own_models
 from remit.surfaces.api.once import Once, Writer
-from remit.surfaces.api.parts import Because, Body, agent_of, new_router
-from remit.surfaces.api.replies import render
+from remit.surfaces.api.parts import Because, Body, Limit, agent_of, new_router
+from remit.surfaces.api.replies import paged, render
 from remit.surfaces.http import stopping
 from remit.surfaces.http.guard import Ours, Releasing, Seeing, Stopping, Working, must, must_see
 
@@ -93,11 +97,21 @@ def triggers(viewer: Seeing, services: Ours) -> Response:
     return render([flow.trigger(one) for one in seen])
 
 
-@router.get("/triggers/{name}/firings", tags=["triggers"], response_model=list[models.Firing])  # type: ignore[valid-type]
-def firings(viewer: Seeing, services: Ours, name: str, limit: int = Query(30, ge=1, le=1_000)) -> Response:
+@router.get("/triggers/{name}/firings", tags=["triggers"], response_model=models.page_of(models.Firing))
+def firings(
+    viewer: Seeing,
+    services: Ours,
+    name: str,
+    status: Literal["started", "skipped", "refused"] | None = None,
+    after: Annotated[str | None, Query(max_length=2_000, description="`next` of the page before.")] = None,
+    limit: Limit = 50,
+) -> Response:
     """What a trigger started, left out and could not start, newest first."""
     _trigger(viewer, services.deployments.load(), name)
-    return render(services.triggers.history(name, limit=limit))
+    before = _place(after) if after is not None else None
+    with services.sessions.transaction() as db:
+        found = cockpit_agents.firings(db, name, status=status, before=before, limit=limit + 1)
+    return paged(found, limit, asdict, _cursor)
 
 
 @router.post("/triggers/{name}/fire", tags=["triggers"], response_model=list[models.Fired])  # type: ignore[valid-type]
@@ -208,6 +222,23 @@ def _pause(viewer: Viewer, once: Writer, name: str, verb: str, reason: str) -> R
 def _must_work(viewer: Viewer, once: Writer, name: str, what: str) -> None:
     workspace = _trigger(viewer, once.services.deployments.load(), name)
     must(viewer, Permission.WORK, workspace, what)
+
+
+def _cursor(firing: FiringRow) -> str:
+    """A firing's place in the list, of letters that an address takes as they are."""
+    return urlsafe_b64encode(f"{firing.at.isoformat()} {firing.key}".encode()).decode()
+
+
+def _place(after: str) -> tuple[datetime, str]:
+    """Time and key of the last firing of the page before. Raises InvalidInput."""
+    try:
+        at, _, key = urlsafe_b64decode(after).decode().partition(" ")
+        moment = datetime.fromisoformat(at)
+    except ValueError:
+        moment, key = None, ""
+    if moment is None or moment.tzinfo is None or "\0" in key:
+        raise InvalidInput("`after` is no place in this list", advice="Give the `next` of the page before.")
+    return moment, key
 
 
 def _sees(viewer: Viewer, governance: Governance, agent: str) -> bool:

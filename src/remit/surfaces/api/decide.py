@@ -159,12 +159,13 @@ def hand(viewer: Seeing, once: Once, item_id: str, body: Handing) -> Response:
     return once.do(work)
 
 
-@router.get("/inbox/{item_id}/comments", response_model=list[own_models.Comment])
-def comments(viewer: Seeing, services: Ours, item_id: str) -> Response:
-    """What people said about an item, oldest first, at most 500."""
+@router.get("/inbox/{item_id}/comments", response_model=models.page_of(own_models.Comment))
+def comments(viewer: Seeing, services: Ours, item_id: str, after: After = None, limit: Limit = 50) -> Response:
+    """What people said about an item, oldest first."""
     with services.sessions.transaction() as db:
         item = item_of(viewer, db, item_id)
-        return render([comment_shape(row) for row in cockpit.comments(db, item.session_id, item_id)])
+        found = cockpit.comments(db, item.session_id, item_id, after=after, limit=limit + 1)
+    return paged(found, limit, comment_shape, lambda row: row["id"])
 
 
 @router.post("/inbox/{item_id}/comments", status_code=201, response_model=own_models.Made)

@@ -96,10 +96,22 @@ _ITEM: dict[str, Any] = {
 }
 Item = shaped("Item", fields.ITEM, **_ITEM)
 Child = shaped("Child", sessions.CHILD, turn_id=Text, key=Text)
+MOST_SHOWN = 200
+"""Most turns, actions and others that an answer about one session has; the lists themselves come in pages."""
+_SHOWN = fields.SESSION_SHOWN | {
+    "turns": f"Its newest {MOST_SHOWN} turns, oldest first; `/sessions/{{id}}/turns` has all of them.",
+    "actions": f"Its newest {MOST_SHOWN} actions in the order in which they were asked for; "
+    "`/sessions/{id}/actions` has all of them.",
+    "items": f"Its newest {MOST_SHOWN} inbox items, oldest first; `/sessions/{{id}}/items` has all of them.",
+    "children": f"The newest {MOST_SHOWN} sessions that it delegated and that you see, oldest first; "
+    "`/sessions/{id}/children` has all of them.",
+    "forks": f"Ids of the newest {MOST_SHOWN} sessions that were forked from it and that you see; "
+    "`/sessions/{id}/forks` has all of them.",
+}
 SessionInFull = shaped(
     "SessionInFull",
     fields.SESSION,
-    fields.SESSION_SHOWN,
+    _SHOWN,
     **_SESSION,
     turns=list[Turn],  # type: ignore[valid-type]
     actions=list[Action],  # type: ignore[valid-type]

@@ -12,6 +12,7 @@ from remit.domain.access import Permission
 from remit.evidence.shaping import policies
 from remit.evidence.shaping import work as shaping
 from remit.runtime.sessions import Start
+from remit.runtime.undoing import MOST
 from remit.storage import cockpit, session_search
 from remit.storage.sessions import Db
 from remit.surfaces.api import models, own_models
@@ -100,10 +101,10 @@ def start(viewer: Working, once: Once, body: NewSession) -> Response:
 
 @router.get("/sessions/{session_id}", response_model=models.SessionInFull)
 def show(viewer: Seeing, services: Ours, session_id: str) -> Response:
-    """A session with its turns, every action with its decision, and what waits."""
+    """A session with its newest turns and actions, each with its decision, what waits, and what all of it cost."""
     with services.sessions.transaction() as db:
         session_of(viewer, db, session_id, Permission.SEE)
-        return render(shaping.session(db, session_id))
+        return render(shaping.session(db, session_id, most=models.MOST_SHOWN, workspaces=viewer.workspaces()))
 
 
 @router.post("/sessions/{session_id}/messages", status_code=201, response_model=own_models.Made)
@@ -152,12 +153,30 @@ def fork(viewer: Working, once: Once, session_id: str, body: NewFork) -> Respons
     return once.do(work, 201)
 
 
-@router.get("/sessions/{session_id}/comments", response_model=list[own_models.Comment])
-def comments(viewer: Seeing, services: Ours, session_id: str) -> Response:
-    """What people said about a session, oldest first, at most 500."""
+@router.post("/sessions/{session_id}/undo", status_code=202, response_model=list[models.Undone])  # type: ignore[valid-type]
+def undo_all(viewer: Working, once: Once, session_id: str, body: Because) -> Response:
+    """Ask for everything that a session did to be taken back, newest first; answers what cannot be, and why.
+
+    Each undo is an action of its own, judged and approved like any other. At most 500 are asked for at once: send it
+    again for the rest. What was asked for before is answered with the turn that does it, and not asked for twice. Of
+    that, and of what cannot be taken back, the newest 500 are answered.
+    """
+
+    def work(db: Db) -> list[dict[str, Any]]:
+        session_of(viewer, db, session_id, _WORK, "take sessions back")
+        verbs, author = once.services.sessions.within(db), f"person:{once.who.person}"
+        return shaping.taken_back(*verbs.undo_session(session_id, author, body.reason, most=MOST), most=MOST)
+
+    return once.do(work, 202)
+
+
+@router.get("/sessions/{session_id}/comments", response_model=models.page_of(own_models.Comment))
+def comments(viewer: Seeing, services: Ours, session_id: str, after: After = None, limit: Limit = 50) -> Response:
+    """What people said about a session, oldest first."""
     with services.sessions.transaction() as db:
         session_of(viewer, db, session_id, Permission.SEE)
-        return render([comment_shape(row) for row in cockpit.comments(db, session_id)])
+        found = cockpit.comments(db, session_id, after=after, limit=limit + 1)
+    return paged(found, limit, comment_shape, lambda row: row["id"])
 
 
 @router.post("/sessions/{session_id}/comments", status_code=201, response_model=own_models.Made)

@@ -134,7 +134,7 @@ def _review(
         reader = common.decider(services, person)
         governance = services.deployments.load()
         with services.sessions.transaction() as db:
-            contents = None if body is None else _like(outputs.body(db, output_id), body)
+            contents = None if body is None else reviews.read_body(outputs.body(db, output_id), body)
             done = reviews.review(db, governance, output_id, verdict, reader, reason, body=contents)
     if as_json:
         common.print_json(shaping.output(done))
@@ -153,10 +153,3 @@ def _read(name: str) -> str:
         return Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{name} cannot be read: {error}") from None
-
-
-def _like(before: Any, text: str) -> Any:
-    """The new contents: text where the output was text, else the JSON that the text is."""
-    from remit.domain import canonical  # noqa: PLC0415
-
-    return text if isinstance(before, str) else canonical.parse(text, what="output")

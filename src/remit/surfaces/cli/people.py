@@ -189,16 +189,16 @@ def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool
 
     TARGET is an action's or a session's id. Each undo is an action of its own, judged and approved like any other.
     """
-    from remit.evidence.shaping.work import undone  # noqa: PLC0415 - heavy
+    from remit.evidence.shaping import work as shaping  # noqa: PLC0415 - heavy
 
     with common.services(folder) as services:
         who = common.decider(services, person)
         author = f"person:{who.person}"
         if target.startswith("ses_"):
-            report = _undo_session(services, target, author, reason)
+            report = shaping.taken_back(*services.sessions.undo_session(target, author, reason))
         else:
             row = _action(services, target)
-            report = [undone(row, "asked", services.sessions.undo(target, author, reason))]
+            report = [shaping.undone(row, "asked", services.sessions.undo(target, author, reason))]
         if wait:
             _wait_for(services, report)
     if as_json:
@@ -206,30 +206,7 @@ def undo(target: str, reason: str, wait: bool, person: str | None, as_json: bool
     else:
         rows = [(r["action"], r["type"], r["undo"], r["error"] or r["turn"]) for r in report]
         common.table(("action", "type", "undo", ""), rows, empty="There is nothing to take back.")
-    return 1 if any(r["undo"] in {"failed", "irreversible"} for r in report) else 0
-
-
-def _undo_session(services: Any, session_id: str, author: str, reason: str) -> list[dict[str, Any]]:
-    """Ask for the undo of everything that a session did to the world, newest first."""
-    from remit.evidence.shaping.work import undone  # noqa: PLC0415
-    from remit.storage import actions, sessions  # noqa: PLC0415
-
-    with services.sessions.transaction() as db:
-        sessions.get(db, session_id)
-        undoing = {turn["id"] for turn in sessions.turns(db, session_id) if turn["kind"] == "undo"}
-        rows = actions.of_session(db, session_id)
-    governance = services.deployments.load()
-    report: list[dict[str, Any]] = []
-    for row in reversed(rows):
-        kind = governance.action_type(row["action"])
-        done = row["status"] == "succeeded" and row["undone_by"] is None and row["turn_id"] not in undoing
-        if kind is None or kind.effect != "write" or not done:
-            continue
-        if kind.undo is None:
-            report.append(undone(row, "irreversible", None))
-        else:
-            report.append(undone(row, "asked", services.sessions.undo(row["id"], author, reason)))
-    return report
+    return 1 if any(r["undo"] in {"failed", "irreversible", "unsettled"} for r in report) else 0
 
 
 def _action(services: Any, action_id: str) -> dict[str, Any]:

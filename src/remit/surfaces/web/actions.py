@@ -15,6 +15,7 @@ from remit.storage import cockpit_sessions, records
 from remit.storage.cockpit_sessions import Story
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
+from remit.surfaces.web import once
 from remit.surfaces.web.looking import is_id, titles
 from remit.surfaces.web.rendering import back, page
 
@@ -35,19 +36,25 @@ def undo(
     services: Ours,
     action_id: str,
     reason: Annotated[str, Form(max_length=2_000)] = "",
+    value: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Take it back by the call that its type declares; that call is judged like any other."""
+
+    def work(db: Db) -> once.Done:
+        turn = services.sessions.within(db).undo(action_id, f"person:{viewer.person}", reason.strip())
+        return once.Done(f"/sessions/{row['session_id']}#{turn}", "Taking it back was asked for.")
+
     with services.sessions.transaction() as db:
         row = _visible(viewer, db, action_id).row
     try:
         must(viewer, Permission.WORK, row["workspace"], "take an action back")
         if not reason.strip():
             raise InvalidInput("say why: whoever looks next has to know")
-        turn = services.sessions.undo(action_id, f"person:{viewer.person}", reason.strip())
+        done = once.do(services, viewer, value, ["undo", action_id, reason], work)
     except RemitError as error:
         with services.sessions.transaction() as db:
             return _page(request, viewer, services.deployments.load(), db, action_id, refused=error)
-    return back(request, f"/sessions/{row['session_id']}#{turn}", said="Taking it back was asked for.")
+    return back(request, done.to, said=done.said)
 
 
 def _page(

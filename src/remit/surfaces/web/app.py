@@ -28,6 +28,7 @@ from remit.surfaces.web import (
     oidc,
     people,
     policies,
+    results,
     search,
     session_page,
     session_parts,
@@ -35,6 +36,7 @@ from remit.surfaces.web import (
     starting,
     stops,
     triggers,
+    undoing,
     workflows,
 )
 from remit.surfaces.web.login import login_page
@@ -47,9 +49,9 @@ _OURS = 500  # from this status on the fault is the server's, and the database m
 _STATIC = FOLDER / "static"
 _DECIDE = tuple(m.router for m in (oidc, login, inbox, item_verbs, stops))
 # `/sessions/new` stands before `/sessions/{session_id}`.
-_EXECUTE = tuple(m.router for m in (starting, sessions, session_page, session_parts, forking, actions, search)) + tuple(
-    m.router for m in (agents, triggers, workflows)
-)
+_EXECUTE = tuple(
+    m.router for m in (starting, sessions, session_page, session_parts, results, forking, undoing, actions, search)
+) + tuple(m.router for m in (agents, triggers, workflows))
 _RECORD = tuple(m.router for m in (audit, insights, policies, people))
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 

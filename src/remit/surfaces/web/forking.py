@@ -13,7 +13,9 @@ from remit.errors import InvalidInput, NotFound, RemitError
 from remit.runtime import messages
 from remit.runtime.forks import Plan
 from remit.storage import cockpit_sessions
+from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
+from remit.surfaces.web import once
 from remit.surfaces.web.looking import Text, visible_session
 from remit.surfaces.web.rendering import back, page
 from remit.surfaces.web.session_page import frame
@@ -37,28 +39,34 @@ def fork(
     at: Annotated[str, Form(max_length=200)] = "",
     how: Annotated[str, Form(max_length=20)] = "",
     text: Annotated[str, Form(max_length=256 * 1024)] = "",
+    value: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Go on from there in a new session."""
     said = text.replace("\r\n", "\n")
-    try:
-        with services.sessions.transaction() as db:
-            session = visible_session(viewer, db, session_id)
-        must(viewer, Permission.WORK, session.workspace, "fork a session")
-        if how == "message" and not said.strip():
-            raise InvalidInput("there is nothing to say")
-        made, plan = services.sessions.fork(
+
+    def work(db: Db) -> once.Done:
+        made, plan = services.sessions.within(db).fork(
             session_id,
             f"person:{viewer.person}",
             at=at or None,
             message=messages.typed(said) if how == "message" else None,
             simulated=viewer.simulated,
         )
+        told = f"Forked: {len(plan.turns)} turns and {len(plan.history)} actions are its history."
+        return once.Done(f"/sessions/{made}", told)
+
+    try:
+        with services.sessions.transaction() as db:
+            session = visible_session(viewer, db, session_id)
+        must(viewer, Permission.WORK, session.workspace, "fork a session")
+        if how == "message" and not said.strip():
+            raise InvalidInput("there is nothing to say")
+        done = once.do(services, viewer, value, ["fork", session_id, at, how, said], work)
     except RemitError as error:
         if isinstance(error, NotFound) and not at:
             raise
         return _page(request, viewer, services, session_id, at, how, refused=error, text=said)
-    done = f"Forked: {len(plan.turns)} turns and {len(plan.history)} actions are its history."
-    return back(request, f"/sessions/{made}", said=done)
+    return back(request, done.to, said=done.said)
 
 
 def _page(

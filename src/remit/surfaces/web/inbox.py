@@ -21,6 +21,7 @@ from remit.storage.sessions import Db
 from remit.surfaces.http import forms, words
 from remit.surfaces.http.forms import Sent
 from remit.surfaces.http.guard import Ours, Seeing
+from remit.surfaces.web import once
 from remit.surfaces.web.rendering import back, page
 
 router = APIRouter()
@@ -92,15 +93,23 @@ def opened(viewer: Seeing, services: Ours, item_id: str) -> Response:
 
 @router.post("/inbox/{item_id}/comment")
 def comment(
-    request: Request, viewer: Seeing, services: Ours, item_id: str, text: Annotated[str, Form(max_length=4_000)]
+    request: Request,
+    viewer: Seeing,
+    services: Ours,
+    item_id: str,
+    text: Annotated[str, Form(max_length=4_000)],
+    sent: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Keep a comment for whoever looks next."""
-    with services.sessions.transaction() as db:
+
+    def work(db: Db) -> once.Done:
         item = visible(viewer, inbox.get(db, item_id))
         if not item.session_id or not text.strip():
             raise InvalidInput("there is nothing to comment on, or nothing was said")
         cockpit.comment(db, item.session_id, item_id, viewer.person, text.strip())
-    return back(request, f"/inbox/{item_id}#comments")
+        return once.Done(f"/inbox/{item_id}#comments", "")
+
+    return back(request, once.do(services, viewer, sent, ["comment", item_id, text], work).to)
 
 
 @router.post("/inbox/{item_id}")

@@ -21,6 +21,7 @@ from remit.storage import cockpit, stops, stream
 from remit.storage.sessions import Db
 from remit.surfaces.http import words
 from remit.surfaces.http.guard import services
+from remit.surfaces.web import once
 
 FOLDER = Path(__file__).parent
 HEADERS = {
@@ -204,4 +205,4 @@ TEMPLATES.filters |= {
     "shown": words.shown,
     "capped": capped,
 }
-TEMPLATES.globals |= {"query": _query, "escape": escape}
+TEMPLATES.globals |= {"query": _query, "escape": escape, "once": once.field}

@@ -15,6 +15,7 @@ from remit.runtime import messages
 from remit.storage import cockpit, cockpit_sessions, inbox, sessions
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
+from remit.surfaces.web import once
 from remit.surfaces.web.looking import WAITS_FOR, Text, addressable, titles, visible_session
 from remit.surfaces.web.rendering import back, page
 
@@ -45,34 +46,48 @@ def say(
     session_id: str,
     text: Annotated[str, Form(max_length=256 * 1024)] = "",
     to: Annotated[str, Form(max_length=100)] = "",
+    value: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Say something; an agent answers in a new turn."""
     given = {"text": text.replace("\r\n", "\n"), "to": to}
+
+    def work(db: Db) -> once.Done:
+        said = messages.typed(given["text"])
+        done = services.sessions.say(db, session_id, f"person:{viewer.person}", said, to=to or None)
+        told = "Said." if done.startswith("turn_") else "Kept as an idea; the agent's owner takes it up or declines it."
+        return once.Done(f"/sessions/{session_id}#say", told)
+
     try:
         _workable(viewer, services, session_id, "write")
         if not given["text"].strip():
             raise InvalidInput("there is nothing to say")
-        said = messages.typed(given["text"])
-        done = services.sessions.message(session_id, f"person:{viewer.person}", said, to=to or None)
+        done = once.do(services, viewer, value, ["say", session_id, given], work)
     except NotFound:
         raise
     except RemitError as error:
         return _again(request, viewer, services, session_id, error, given)
-    told = "Said." if done.startswith("turn_") else "Kept as an idea; the agent's owner takes it up or declines it."
-    return back(request, f"/sessions/{session_id}#say", said=told)
+    return back(request, done.to, said=done.said)
 
 
 @router.post("/sessions/{session_id}/comment")
 def comment(
-    request: Request, viewer: Seeing, services: Ours, session_id: str, text: Annotated[str, Form(max_length=4_000)]
+    request: Request,
+    viewer: Seeing,
+    services: Ours,
+    session_id: str,
+    text: Annotated[str, Form(max_length=4_000)],
+    value: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Keep a comment for whoever looks next; agents are not told."""
-    if not text.strip():
-        raise InvalidInput("nothing was said")
-    with services.sessions.transaction() as db:
+
+    def work(db: Db) -> once.Done:
         visible_session(viewer, db, session_id)
         cockpit.comment(db, session_id, None, viewer.person, text.strip())
-    return back(request, f"/sessions/{session_id}#comments")
+        return once.Done(f"/sessions/{session_id}#comments", "")
+
+    if not text.strip():
+        raise InvalidInput("nothing was said")
+    return back(request, once.do(services, viewer, value, ["comment", session_id, text], work).to)
 
 
 @router.post("/sessions/{session_id}/move")

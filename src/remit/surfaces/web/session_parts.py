@@ -1,16 +1,12 @@
-"""More of one session: its time, what it put out and why, and the source that it ran."""
+"""More of one session: its time, and the source that it ran."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from remit.errors import NotFound
 from remit.evidence import programs
-from remit.storage import cockpit_sessions, outputs, rows, sessions
-from remit.storage.ledger import payload_id
+from remit.storage import cockpit_sessions, sessions
 from remit.surfaces.http.guard import Ours, Seeing
 from remit.surfaces.web.looking import Text
 from remit.surfaces.web.rendering import page
@@ -18,7 +14,7 @@ from remit.surfaces.web.session_page import frame
 from remit.surfaces.web.timeline import draw
 
 router = APIRouter()
-_ACTIONS, _TURNS, _ROWS = 100, 50, 200
+_ACTIONS = 100
 
 
 @router.get("/sessions/{session_id}/timeline")
@@ -57,30 +53,6 @@ def timeline(
         )
 
 
-@router.get("/sessions/{session_id}/results")
-def results(
-    request: Request, viewer: Seeing, services: Ours, session_id: str, row: Text = "", name: Text = ""
-) -> Response:
-    """What it put out, and why each row is where it is."""
-    with services.sessions.transaction() as db:
-        shared = frame(viewer, services.deployments.load(), db, session_id, "results")
-        found = rows.of_session(db, session_id)
-        published = outputs.listing(db, session_id=session_id, every_version=True, limit=50)
-        bodies = cockpit_sessions.contents(db, [payload_id(o["id"], "b") for o in published])
-        return page(
-            request,
-            "session_results.html",
-            viewer,
-            db,
-            **shared,
-            lists=_lists(found),
-            more=max(len(found) - _ROWS, 0),
-            row=row,
-            whys=_whys(services, db, session_id, row, name) if row else [],
-            outputs=[(o, bodies.get(payload_id(o["id"], "b"), cockpit_sessions.NOTHING)) for o in published],
-        )
-
-
 @router.get("/sessions/{session_id}/source")
 def source(request: Request, viewer: Seeing, services: Ours, session_id: str, file: Text = "") -> Response:
     """The files that it ran, exactly as it began with them."""
@@ -95,18 +67,3 @@ def source(request: Request, viewer: Seeing, services: Ours, session_id: str, fi
             versions=programs.sources(db, services.deployments.version, session_id),
             file=file,
         )
-
-
-def _lists(found: list[Any]) -> dict[str, list[Any]]:
-    """The rows by the list that they belong to, as many as a page takes."""
-    lists: dict[str, list[Any]] = {}
-    for row in found[:_ROWS]:
-        lists.setdefault(row.name, []).append(row)
-    return lists
-
-
-def _whys(services: Ours, db: Any, session_id: str, row: str, name: str) -> list[dict[str, Any]]:
-    try:
-        return programs.why(db, services.deployments.version, session_id, row, name=name or None)[:20]
-    except NotFound:
-        return []

@@ -13,8 +13,9 @@ from remit.domain.agents import AgentVersion
 from remit.errors import NotFound, RemitError
 from remit.governance.state import Governance
 from remit.runtime.sessions import Start
+from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Working
-from remit.surfaces.web import fields
+from remit.surfaces.web import fields, once
 from remit.surfaces.web.looking import Text, addressable
 from remit.surfaces.web.rendering import back, page
 
@@ -40,22 +41,26 @@ def start(
 ) -> Response:
     """Start it."""
     name = given.get("agent", "")
-    try:
+    value, sent_once = given.pop(once.NAME, ""), {"start": name, **given}
+
+    def work(db: Db) -> once.Done:
         version = _version(services.deployments.load(), viewer, name)
         request_id, title = given.get("request_id", "").strip(), given.get("title", "").strip()
-        session_id = services.sessions.start(
-            Start(
-                agent=name,
-                input=_input(version, given),
-                principal=f"person:{viewer.person}",
-                request_id=request_id[:200] or None,
-                title=title[:200],
-                simulated=viewer.simulated,
-            )
+        new = Start(
+            agent=name,
+            input=_input(version, given),
+            principal=f"person:{viewer.person}",
+            request_id=request_id[:200] or None,
+            title=title[:200],
+            simulated=viewer.simulated,
         )
+        return once.Done(f"/sessions/{services.sessions.within(db).start(new)}", "Started.")
+
+    try:
+        done = once.do(services, viewer, value, sent_once, work)
     except RemitError as error:
         return _page(request, viewer, services, name, given=given, refused=error)
-    return back(request, f"/sessions/{session_id}", said="Started.")
+    return back(request, done.to, said=done.said)
 
 
 def _input(version: AgentVersion, given: dict[str, str]) -> Any:

@@ -14,10 +14,12 @@ from remit.domain.access import Permission, Viewer
 from remit.domain.triggers import ScheduleTrigger, Trigger
 from remit.errors import InvalidInput, NotFound, RemitError
 from remit.governance.state import Governance
-from remit.runtime.triggers import Listed
+from remit.runtime.triggers import Fired, Listed
 from remit.storage import cockpit_agents
+from remit.storage.sessions import Db
 from remit.storage.triggers import Firing
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
+from remit.surfaces.web import once
 from remit.surfaces.web.rendering import back, page
 
 router = APIRouter()
@@ -52,21 +54,24 @@ def fire(
     name: str,
     given: Annotated[str, Form(max_length=262_144)] = "",
     person: Annotated[str, Form(max_length=200)] = "",
+    value: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Start now what a trigger would start, for whoever asks."""
     _must_work(viewer, services, name, "fire triggers")
+
+    def work(db: Db) -> once.Done:
+        wanted = canonical.parse(given, what="the input") if given.strip() else None
+        verbs = services.triggers.within(db)
+        return _fired(name, verbs.fire(name, viewer.person, wanted, person=person or None, simulated=viewer.simulated))
+
     try:
-        value = canonical.parse(given, what="the input") if given.strip() else None
-        fired = services.triggers.fire(name, viewer.person, value, person=person or None, simulated=viewer.simulated)
+        done = once.do(services, viewer, value, ["fire", name, given, person], work)
     except RemitError as error:
         note = f"Nothing was started: {error.message}. {error.advice}".strip()
         return _page(request, viewer, services, name, note=note, code=error.http_status, given=given)
-    started = [one for one in fired if one.status == "started"]
-    refused = next((one for one in fired if one.status != "started"), None)
-    if not started and refused is not None:
-        note = f"Nothing was started: {refused.reason or refused.code}."
-        return _page(request, viewer, services, name, note=note, code=409, given=given)
-    return back(request, f"/triggers/{quote(name)}", said=f"Started {len(started)} session(s).")
+    if not done.to:
+        return _page(request, viewer, services, name, note=done.said, code=409, given=given)
+    return back(request, done.to, said=done.said)
 
 
 @router.post("/triggers/{name}/pause")
@@ -129,6 +134,17 @@ def _page(
             note=note,
             given=given,
         )
+
+
+def _fired(name: str, fired: list[Fired]) -> once.Done:
+    """What a firing came to: the one session that it has started, or the trigger's page where there are several."""
+    started = [one for one in fired if one.status == "started"]
+    refused = next((one for one in fired if one.status != "started"), None)
+    if not started and refused is not None:
+        return once.Done("", f"Nothing was started: {refused.reason or refused.code}.")
+    if len(started) == 1:
+        return once.Done(f"/sessions/{started[0].session_id}", f"Fired {name}.")
+    return once.Done(f"/triggers/{quote(name)}", f"Started {len(started)} session(s).")
 
 
 def when(name: str, trigger: Trigger) -> str:
