@@ -30,7 +30,7 @@ class Played:
         demo = AtTerminal(command, folder)
         try:
             link = demo.wait_for(r"(http://\S+/login/\S+)", 350)[1]
-            with httpx.Client(follow_redirects=True, headers={"sec-fetch-site": "same-origin"}) as client:
+            with httpx.Client(follow_redirects=True, headers={"sec-fetch-site": "same-origin"}, timeout=60) as client:
                 client.post(link, data={"person": "nora.quist"}).raise_for_status()
                 self.cockpit = client.get(urljoin(link, "/sessions?status=finished")).text
             self.code, self.said = demo.interrupt(60), demo.said

@@ -120,7 +120,8 @@ def test_other_workspaces_do_not_exist(desk: Office) -> None:
         made_up = path.replace(session_id, "ses_" + "0" * 26).replace(action, "act_" + "0" * 26)
         hidden, missing = otto.get(path), otto.get(made_up)
         assert (hidden.status_code, missing.status_code) == (404, 404), path
-        assert hidden.text == missing.text, path
+        told = hidden.text.replace(path, made_up)  # a page names itself in its own links, and that is all it says
+        assert told == missing.text, path
         assert otto.get(path.replace("_", "_%00")).status_code == 404, path
         assert vera.get(path).status_code == 200, path
     posts = {
