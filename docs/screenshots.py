@@ -27,7 +27,9 @@ sys.path.insert(0, str(ROOT))
 from tests.browser import find  # noqa: E402 - the tests know where a Chromium is
 
 from remit.bootstrap import Services, open_services  # noqa: E402
+from remit.governance.answers import Decider  # noqa: E402
 from remit.runtime.sessions import Start  # noqa: E402
+from remit.storage import inbox  # noqa: E402
 
 PERSON = "dana.kim"
 RISK = "maren.holt"
@@ -47,8 +49,6 @@ PAGES = {
     "search": "/search?q=CS-19422",
     "agents": "/agents",
     "agent": "/agents/refund-desk",
-    "triggers": "/triggers",
-    "trigger": "/triggers/priorities",
     "workflows": "/workflows",
     "policies": "/policies",
     "decisions": "/policies >> a[href^='/policies/decisions']",
@@ -57,11 +57,16 @@ PAGES = {
     "me": "/me",
     "stop": "/stop?scope=agent&target=refund-desk",
     "help": "/help",
-    "login": "/login",
     "missing": "/sessions/none",
 }
 """Name to address; behind `>>` the link that is followed from there, or what its address goes on with."""
-OF_RISK = {"audit": "/audit", "insights": "/insights"}
+OF_RISK = {
+    "triggers": "/triggers",
+    "trigger": "/triggers/priorities",
+    "audit": "/audit",
+    "insights": "/insights?span=24h",
+    "undo": "/sessions?status=finished >> a.row-link >> /undo",
+}
 SHAPES = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 860}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 860}},
@@ -81,7 +86,7 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         for person, pages in ((PERSON, PAGES), (RISK, OF_RISK)):
             for shape in SHAPES:
-                page = _logged_in(services, browser, url, person, shape)
+                page = _logged_in(services, browser, url, person, shape, folder)
                 for name, address in pages.items():
                     _take(page, url, address, folder / f"{name}-{shape}.png")
         browser.close()
@@ -106,13 +111,26 @@ def _company() -> Iterator[tuple[Services, str]]:
 
 
 def _work(services: Services) -> None:
-    """Let the desk handle all tickets, and the lists be made; wait until everything rests."""
+    """Let the desk handle all tickets, and the lists be made; decide half of what is asked."""
     tickets = json.loads((services.folder / "seed" / "tickets.json").read_text())
     for ticket in tickets:
         given = {"ticket_id": ticket["ticket_id"]}
         start = Start("refund-desk", given, "person:leo.brandt", request_id=ticket["ticket_id"], simulated=True)
         services.sessions.start(start)
     services.triggers.fire("priorities", "kofi.mensah", simulated=True)
+    _rest(services)
+    with services.sessions.transaction() as db:
+        asked = inbox.listing(db, person=PERSON, kind="approval")
+    for n, item in enumerate(asked[: len(asked) // 2]):
+        if n % 4 == 3:
+            services.sessions.deny(item.id, Decider(PERSON), "The goods never came back.")
+        else:
+            services.sessions.approve(item.id, Decider(PERSON), "As agreed with the customer.")
+    _rest(services)
+
+
+def _rest(services: Services) -> None:
+    """Wait until nothing runs."""
     time.sleep(2)
     until = time.monotonic() + 120
     while time.monotonic() < until:
@@ -123,9 +141,10 @@ def _work(services: Services) -> None:
         time.sleep(0.5)
 
 
-def _logged_in(services: Services, browser: Browser, url: str, person: str, shape: str) -> Page:
+def _logged_in(services: Services, browser: Browser, url: str, person: str, shape: str, folder: Path) -> Page:
     page = browser.new_context(**SHAPES[shape]).new_page()
     page.goto(f"{url}/login/{services.logins.offer(person, 'pictures')}")
+    page.screenshot(path=str(folder / f"login-{shape}.png"))
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/inbox*")
     return page

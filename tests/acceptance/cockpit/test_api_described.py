@@ -22,7 +22,7 @@ from remit.storage.database import keeping_connections
 from tests.acceptance.cockpit.office import Office
 from tests.acceptance.cockpit.test_decide import asked
 
-MEANT, WILD = 5, 9
+MEANT, WILD = 4, 6
 """Requests to each endpoint: as described and about what is there, and whatever else comes to mind."""
 CHECKS = [
     checks.not_a_server_error,

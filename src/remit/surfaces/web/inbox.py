@@ -222,12 +222,14 @@ def _row(governance: Governance, item: InboxItem) -> dict[str, Any]:
     reasons = item.detail.get("reasons") or [{}]
     decision = item.decision or {}
     said = decision.get("verdict") or ("answered" if "value" in decision else "")
+    by = str(decision.get("by"))
+    decider = governance.project.directory.person(by.removeprefix("person:"))
     return {
         "item": item,
         "sentence": sentence(item),
         "risk": kind.risk.value if kind is not None and item.kind is ItemKind.APPROVAL else None,
         "reason": reasons[0].get("text") or "",
-        "outcome": f"{said} by {decision.get('by')}" if decision else "",
+        "outcome": f"{said} by {decider.name if decider is not None else by}" if decision else "",
         "together": kind is not None and item.kind is ItemKind.APPROVAL and kind.approval.together,
         "seal": seal(item),
     }
