@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 
@@ -50,3 +52,33 @@ def test_an_edit_is_approved_by_somebody_else(changed_shop: Callable[..., Shop])
     shop.services.sessions.approve(items[0].id, Decider("cleo"), "fine")
     shop.wait(session, "finished")
     assert [b["amount"] for b in shop.books()] == [110]
+
+
+def test_who_is_asked_again_is_shown_what_is_there_then(changed_shop: Callable[..., Shop]) -> None:
+    look = "current: {tool: till.peek, arguments: {}, compare: {amount: balance}}"
+    shop = changed_shop(
+        **{"actions.yaml": FILES["actions.yaml"].replace("title: Pay\n", f"title: Pay\n    {look}\n", 1)}
+    )
+    shop.worker()
+    session = shop.start(PAY)
+    shop.wait(session, "waiting")
+    first = shop.item(session, "approval")
+    assert there(shop, session, first) == 1000
+    shop.finish(shop.start({**PAY, "who": "kim", "amount": 30}))
+    shop.services.sessions.approve(
+        first, Decider("bo"), "less", edited={"who": "ivy", "amount": 110, "currency": "USD"}
+    )
+    while not (again := [i.id for i in shop.session(session)["items"] if i.status == "open"]):
+        assert shop.session(session)["status"] in {"waiting", "running"}
+    assert there(shop, session, again[0]) == 970
+
+
+def there(shop: Shop, session: str, item: str) -> Decimal:
+    """What the item shows as the balance now: the worker looks after it has asked."""
+    until = time.monotonic() + 20
+    while True:
+        detail = next(i.detail for i in shop.session(session)["items"] if i.id == item)
+        if "changes" in detail:
+            return detail["changes"]["amount"]["now"]
+        assert time.monotonic() < until, detail
+        time.sleep(0.05)

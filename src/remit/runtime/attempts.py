@@ -40,6 +40,10 @@ class LookupRoad(Protocol):
         """Make a call that an action type declares as its own."""
         ...
 
+    def unused(self, place: str) -> str:
+        """A place at which nothing was done yet: this one, or one numbered behind it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -166,14 +170,18 @@ class Attempts:
         return Outcome("unknown", error="the look-up found nothing, which proves nothing")
 
     async def show_current_state(self, road: LookupRoad, request: Request, decision: NeedsApproval) -> None:
-        """Read what is there now, where the action type says how, and show it beside the approval."""
+        """Read what is there now, where the action type says how, and show it beside the approval.
+
+        Whoever is asked again is shown what is there then: each reading is an action of its own.
+        """
         action_type = self._source.current().action_type(request.call.action)
         current = action_type.current if action_type is not None else None
         if current is None or not decision.item_id:
             return
         args = filled(current.arguments, {"args": request.args})
         try:
-            answer = await road.tool(f"{request.call.key}.c", current.tool, args, implied_by=request.call.action)
+            place = road.unused(f"{request.call.key}.c")
+            answer = await road.tool(place, current.tool, args, implied_by=request.call.action)
         except TurnSuspendedError:
             return
         changes = {

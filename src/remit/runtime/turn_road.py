@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from remit.domain import canonical, ids
@@ -292,6 +293,10 @@ class TurnRoad:
         return await self._settle(prepared, row.id, outcome, row.attempt)
 
     # -- helpers -------------------------------------------------------------------------------------------------
+
+    def unused(self, place: str) -> str:
+        """A place at which nothing was done yet: this one, or one numbered behind it."""
+        return next(p for n in count(1) if (p := place if n == 1 else f"{place}{n}") not in self._rows)
 
     def _known(self, call: Call) -> LedgerRow | None:
         """What the ledger holds at this place. Raises ProgramDiverged if it is something else, InvalidInput if huge."""

@@ -1,5 +1,7 @@
 """What the command line says of triggers, and what people can do with them."""
 
+import re
+
 import pytest
 
 from remit.evidence.shapes import flow as flow_shapes
@@ -51,6 +53,14 @@ def test_a_trigger_is_fired_and_made_up_for_by_hand(acme, listed):
     assert history[0]["session_id"] in acme("triggers", "history", "agreements").out
     for made_up in (fired, *made):
         acme("session", "cancel", made_up["session_id"], "--reason", "enough", code=None)
+
+
+def test_a_session_by_hand_is_given_what_the_clock_would_give(acme):
+    (fired,) = acme("triggers", "fire", "meetings", "--person", "jack.doyle", "--json").json
+    assert fired["status"] == "started", fired
+    given = acme("session", "show", fired["session_id"], "--json").json["turns"][0]["input"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", given["before"]), given
+    acme("session", "cancel", fired["session_id"], "--reason", "enough", code=None)
 
 
 def test_what_cannot_be_done_is_said(acme):

@@ -33,7 +33,7 @@ class Headers(dict[str, Any]):
 
 def of_schedule(clock: Wanted, due: datetime) -> dict[str, Any]:
     """What a schedule knows: the time, in the clock's zone, and the person whose session it is."""
-    known: dict[str, Any] = {"due": due.astimezone(ZoneInfo(clock.zone)).isoformat()}
+    known: dict[str, Any] = {"due": due.astimezone(ZoneInfo(clock.zone)).isoformat(timespec="seconds")}
     if clock.person is not None:
         known["person"] = clock.person.model_dump(mode="json", exclude_none=True)
     return known
