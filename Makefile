@@ -42,7 +42,7 @@ lint: setup ## Check style, types and layers only
 	$(BIN)/lint-imports --no-logo
 
 mutate: setup ## Drop one check of the product at a time and see that tests notice (half an hour)
-	$(BIN)/python tests/mutations.py
+	$(BIN)/python -m tests.mutations
 
 bench: setup ## Measure, each figure beside its baseline; writes bench/results/latest.json
 	$(BIN)/python -m bench

@@ -1,6 +1,6 @@
 """Drops one check of the product at a time and runs the tests that should notice: `make mutate`.
 
-    python tests/mutations.py [--list] [NAME…]
+    python -m tests.mutations [--list] [NAME…]
 
 Every mutation is made in a copy of `src`; nothing in the checkout changes. Exit 1 if any went unnoticed. A mutation
 whose text is not found any more is an error: bring it up to date with the code.
@@ -14,31 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from tests.mutation import ROOT, Mutation, mutated, one
+
 SQL = "storage/migrations/versions/0001_functions.sql"
 REFUSALS, RECOVERY, APPROVALS, LIMITS, STOPS = (
     f"tests/integration/road/test_{name}.py" for name in ("gate_refusals", "recovery", "approvals", "limits", "stops")
 )
 CRASHES, ZOMBIES, SESSIONS = (f"tests/acceptance/test_{name}.py" for name in ("crashes", "zombies", "sessions"))
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """A check that is dropped: in which files which text becomes which, and the tests that should notice."""
-
-    name: str
-    edits: tuple[tuple[str, str, str], ...]
-    tests: str
-    only: str = ""
-    """An expression for pytest's -k."""
-
-
-def one(name: str, file: str, old: str, new: str, tests: str, only: str = "") -> Mutation:
-    """A mutation of one place."""
-    return Mutation(name, ((file, old, new),), tests, only)
 
 
 MUTATIONS = [
@@ -338,8 +322,8 @@ MUTATIONS = [
     one(
         "everything may be repeated",
         "runtime/attempts.py",
-        "return action_type.effect is Effect.READ or _in_window(",
-        "return True or _in_window(",
+        "            action_type.effect is Effect.READ\n            or is_builtin",
+        "            True\n            or is_builtin",
         RECOVERY,
         "unknown",
     ),
@@ -412,15 +396,11 @@ MUTATIONS = [
 
 
 def run(mutation: Mutation, folder: Path) -> str:
-    """Make a mutation and run its tests: `noticed`, `UNNOTICED`, or what is wrong with the mutation itself."""
+    """Make a mutation and run its tests: `noticed`, `UNNOTICED`, or that the tests themselves fail."""
     source = folder / "src"
     shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-    for file, old, new in mutation.edits:
-        target = source / "remit" / file
-        text = target.read_text()
-        if text.count(old) != 1:
-            return f"STALE: {file} has {text.count(old)} of {old!r}"
-        target.write_text(text.replace(old, new))
+    for file, text in mutated(mutation).items():
+        (source / "remit" / file).write_text(text)
     command = [sys.executable, "-m", "pytest", mutation.tests, "-x", "-q", "-p", "no:cacheprovider", "--timeout=60"]
     if mutation.only:
         command += ["-k", mutation.only]
