@@ -65,6 +65,7 @@ OF_RISK = {
     "trigger": "/triggers/priorities",
     "audit": "/audit",
     "insights": "/insights?span=24h",
+    "output": "/sessions?agent=daily-priorities >> a.row-link >> /results",
     "undo": "/sessions?status=finished >> a.row-link >> /undo",
 }
 SHAPES = {

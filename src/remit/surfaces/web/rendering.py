@@ -22,6 +22,7 @@ from remit.storage.sessions import Db
 from remit.surfaces.http import words
 from remit.surfaces.http.guard import services
 from remit.surfaces.web import once
+from remit.surfaces.web.tables import tabled
 
 FOLDER = Path(__file__).parent
 HEADERS = {
@@ -204,5 +205,6 @@ TEMPLATES.filters |= {
     "text": words.text,
     "shown": words.shown,
     "capped": capped,
+    "tabled": tabled,
 }
 TEMPLATES.globals |= {"query": _query, "escape": escape, "once": once.field}
