@@ -32,6 +32,26 @@ def test_an_approval_is_found_understood_and_given(open_cockpit: Office) -> None
     assert [b["amount"] for b in open_cockpit.shop.books()] == [120]
 
 
+def test_only_what_a_person_opens_counts_as_opened(open_cockpit: Office) -> None:
+    _, item_id = asked(open_cockpit)
+    page = open_cockpit.page("bo")
+    page.goto(f"/inbox/{item_id}")
+    page.wait_for_timeout(500)  # whatever the page itself would tell
+    policy = page.locator("details", has_text="policies/shop.cedar:")
+    expect(policy).not_to_have_attribute("open", "")
+    policy.evaluate("it => it.open = true")  # not by a person's hand
+    page.wait_for_timeout(300)
+    policy.evaluate("it => it.open = false")
+    page.reload()
+    expect(page.get_by_text("did not open the details")).to_be_visible()
+    with page.expect_response(lambda got: got.url.endswith("/opened")):
+        policy.locator("summary").focus()
+        page.keyboard.press("Enter")
+    expect(policy).to_have_attribute("open", "")
+    page.reload()
+    expect(page.get_by_text("; opened the details")).to_be_visible()
+
+
 def test_changed_values_are_judged_anew_and_a_denial_says_why(open_cockpit: Office) -> None:
     session_id, item_id = asked(open_cockpit)
     page = open_cockpit.page("bo")

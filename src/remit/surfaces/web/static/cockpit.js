@@ -41,18 +41,16 @@
     });
   });
 
-  // What somebody looked at before they decided is part of how good the decision was.
-  document.addEventListener(
-    "toggle",
-    (event) => {
-      const told = event.target.dataset?.opened;
-      if (told && event.target.open && !event.target.dataset.told) {
-        event.target.dataset.told = "yes";
-        fetch(told, { method: "POST", credentials: "same-origin" });
-      }
-    },
-    true,
-  );
+  // What somebody looked at before they decided is part of how good the decision was. Only their own hand counts: a
+  // click on the summary, which the keyboard's Enter and Space are too. `toggle` would also tell of what a script,
+  // a search in the page or the page itself has opened.
+  document.addEventListener("click", (event) => {
+    const details = event.target.closest?.("summary")?.parentElement;
+    const told = details?.dataset.opened;
+    if (!told || !event.isTrusted || details.open || details.dataset.told) return;
+    details.dataset.told = "yes";
+    fetch(told, { method: "POST", credentials: "same-origin" });
+  });
 
   // New numbers are drawn into a page that nobody is in the middle of; otherwise it only says that there are some.
   document.getElementById("live")?.addEventListener("counted", () => {
