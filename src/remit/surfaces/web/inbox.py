@@ -185,6 +185,7 @@ def _item_page(
     found = case(governance, db, item_id)
     person = governance.project.directory.person(viewer.person)
     entitled = viewer.person in item.assignees
+    decider = _decider_name(governance, item)
     if item.status is ItemStatus.OPEN and entitled:
         cockpit.look(db, item_id, viewer.person)
     return page(
@@ -197,7 +198,10 @@ def _item_page(
         asked=_ASKED[item.kind],
         sentence=sentence(item),
         entitled=entitled,
-        outcome=words.outcome(item, person.time_zone if person is not None else "UTC"),
+        outcome=words.outcome(item, person.time_zone if person is not None else "UTC", name=decider),
+        # Only a page that was open while somebody else was faster fetches an item that is settled anew.
+        overtaken=decider if item.status is not ItemStatus.OPEN and "hx-request" in request.headers else None,
+        unsent=_unsent(item, given or {}, entitled=entitled),
         if_yes=_if_yes(found),
         decide_fields=forms.fields_of(item, given or {}),
         seen=seal(item),
@@ -208,6 +212,19 @@ def _item_page(
         comments=cockpit.comments(db, item.session_id, item_id) if item.session_id else [],
         looked=cockpit.views(db, item_id),
     )
+
+
+def _decider_name(governance: Governance, item: InboxItem) -> str:
+    by = str((item.decision or {}).get("by") or "")
+    found = governance.project.directory.person(by.removeprefix("person:"))
+    return found.name if found is not None else by
+
+
+def _unsent(item: InboxItem, given: dict[str, str], *, entitled: bool) -> list[str]:
+    """What somebody wrote who came too late: the form that would have kept it is not there any more."""
+    if item.status is ItemStatus.OPEN and entitled:
+        return []
+    return [text for name, text in given.items() if name in {"reason", "value", "edited"} and text.strip()]
 
 
 def visible(viewer: Viewer, item: InboxItem) -> InboxItem:
@@ -222,14 +239,12 @@ def _row(governance: Governance, item: InboxItem) -> dict[str, Any]:
     reasons = item.detail.get("reasons") or [{}]
     decision = item.decision or {}
     said = decision.get("verdict") or ("answered" if "value" in decision else "")
-    by = str(decision.get("by"))
-    decider = governance.project.directory.person(by.removeprefix("person:"))
     return {
         "item": item,
         "sentence": sentence(item),
         "risk": kind.risk.value if kind is not None and item.kind is ItemKind.APPROVAL else None,
         "reason": reasons[0].get("text") or "",
-        "outcome": f"{said} by {decider.name if decider is not None else by}" if decision else "",
+        "outcome": f"{said} by {_decider_name(governance, item)}" if decision else "",
         "together": kind is not None and item.kind is ItemKind.APPROVAL and kind.approval.together,
         "seal": seal(item),
     }

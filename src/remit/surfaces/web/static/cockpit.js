@@ -65,6 +65,31 @@
     if (!note.hasChildNodes()) note.append(document.getElementById("new-numbers").content.cloneNode(true));
   });
 
+  // What somebody is writing outlives the form that it stood in: where a fresh page has no such form, it is shown.
+  let writing = [];
+  document.addEventListener("htmx:before:swap", () => {
+    const fields = document.querySelectorAll("#content form[method=post] :is(textarea, input:not([type]), [type=number])");
+    writing = [...fields].filter((field) => field.value.trim() && field.value !== field.defaultValue);
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    const lost = writing.filter((field) => !field.isConnected);
+    writing = [];
+    if (lost.length) {
+      const box = document.getElementById("had-written").content.cloneNode(true).firstElementChild;
+      for (const field of lost) {
+        const words = document.createElement("div");
+        words.className = "words said-by";
+        words.textContent = field.value;
+        box.append(words);
+      }
+      document.getElementById("content").prepend(box);
+    }
+    const news = document.getElementById("overtaken");
+    if (!news || news.dataset.told) return;
+    news.dataset.told = "yes";
+    if (lost.length || !typing(document.activeElement)) scrollTo(0, 0);
+  });
+
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {
     const form = event.target;
