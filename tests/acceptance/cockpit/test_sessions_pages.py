@@ -136,8 +136,15 @@ def test_a_fork_says_what_happens_again_before_it_does(desk: Office) -> None:
     session_id = begin(desk.shop, "steps", pays(10, 20), title="Pay the twins")
     turn = desk.shop.finish(session_id)["turns"][0]["id"]
     page = desk.page("bo")
-    page.goto(f"/sessions/{session_id}/fork")
-    expect(page.get_by_role("heading", name="This cannot be forked so")).to_be_visible()
+    page.goto(f"/sessions/{session_id}")
+    page.get_by_role("link", name="Fork", exact=True).click()
+    expect(page.get_by_label("Point")).to_have_value(turn)  # nothing was chosen yet: the last turn is
+    expect(page.get_by_role("button", name="Fork; 2 effects may happen again")).to_be_visible()
+    expect(page.get_by_role("heading", name="This cannot be forked so")).to_have_count(0)
+    page.get_by_label("Point").select_option("where it stands now")
+    page.get_by_role("button", name="Show what it gives").click()
+    expect(page.get_by_text("Choose another point, or begin with a new message.")).to_be_visible()
+    expect(page.get_by_text("--at")).to_have_count(0)
     page.goto(f"/sessions/{session_id}/timeline")
     page.get_by_text("The same as a table").click()
     page.get_by_role("link", name="Fork here").last.click()
