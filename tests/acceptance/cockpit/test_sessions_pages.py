@@ -169,6 +169,21 @@ def test_a_fork_says_what_happens_again_before_it_does(desk: Office) -> None:
     assert desk.client("bo").get(f"/sessions/{session_id}/fork?at=turn_nope:1").status_code == 200
 
 
+def test_a_fork_is_called_after_what_it_was_forked_from(desk: Office) -> None:
+    client, verbs = desk.client("bo"), desk.services.sessions
+    named = begin(desk.shop, "steps", pays(10), request_id="CS-19422")
+    bare = begin(desk.shop, "steps", pays(11))
+    for origin, name in ((named, "CS-19422"), (bare, f"steps, {bare[-6:]}")):
+        desk.shop.finish(origin)
+        made, _ = verbs.fork(origin, "person:bo", message="@chat what was paid?")
+        shown = client.get(f"/sessions/{made}").text
+        assert f"<h1>Fork of {name}</h1>" in shown
+        assert f'<a href="/sessions/{origin}">{name}</a> <code>{origin}</code>' in shown
+        assert f'href="/sessions/{made}">Fork of {name}</a>' in client.get("/sessions").text
+        again, _ = verbs.fork(made, "person:bo", message="@chat and why?")
+        assert f"<h1>Fork of {name}</h1>" in client.get(f"/sessions/{again}").text
+
+
 def test_rows_tell_their_reasons_and_the_source_is_what_ran(desk: Office) -> None:
     session_id = begin(desk.shop, "lister", {}, title="Whom to call")
     desk.shop.wait(session_id, "finished", "failed")
