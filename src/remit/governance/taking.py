@@ -6,6 +6,8 @@ says is that somebody is at it, and whoever is handed something is told.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from remit.domain.inbox import InboxItem, ItemKind, ItemStatus
 from remit.domain.records import Tag
 from remit.errors import Conflict, InvalidInput, NotEntitled
@@ -56,7 +58,8 @@ def hand_over(db: Db, governance: Governance, item_id: str, who: Decider, to: st
                 advice="Only somebody who is entitled can approve: hand it to one of them.",
             )
         asked = (*asked, to)
-    inbox.amend(db, item_id, {"taken_by": to}, asked)
+    handed = {"by": who.person, "to": to, "reason": reason.strip(), "at": datetime.now(UTC).isoformat()}
+    inbox.amend(db, item_id, {"taken_by": to, "handed": [*item.detail.get("handed", ()), handed]}, asked)
     giver = directory.person(who.person)
     name = giver.name if giver is not None else who.person
     inbox.tell(db, to, item, f"{name} hands this to you: {item.summary}. {reason.strip()}")

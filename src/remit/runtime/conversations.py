@@ -17,6 +17,8 @@ from remit.runtime.verbs import Verbs, deployed, kind_of
 from remit.storage import actions, sessions
 from remit.storage.sessions import Db
 
+_FORK_OF = "Fork of "
+
 
 class Conversations(Verbs):
     """The verbs of those who talk in sessions."""
@@ -123,7 +125,7 @@ class Conversations(Verbs):
             on_behalf_of=person,
             trigger="fork",
             request_id=session.request_id,
-            title=session.title,
+            title=_fork_title(session),
             simulated=False,
             assisted=assisted,
             input=contents,
@@ -196,3 +198,11 @@ class Conversations(Verbs):
         sessions.reopen(db, session.id)
         self.resume_turn(db, turn_id)
         return turn_id
+
+
+def _fork_title(session: Session) -> str:
+    """What a fork is called: after what people call the session that it is forked from."""
+    if session.trigger == "fork" and session.title.startswith(_FORK_OF):
+        return session.title
+    request = "" if session.request_id.startswith("ses_") else session.request_id  # without one it is a session's id
+    return _FORK_OF + (session.title or request or f"{session.agent}, {session.id[-6:]}")

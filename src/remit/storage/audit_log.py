@@ -359,7 +359,7 @@ def _not_needed(db: Db, session_id: str | None) -> None:
         )
 
 
-_CONTENTS = ["question", "context", "schema", "default", "why", "current", "changes", "idea", "remember"]
+_CONTENTS = ["question", "context", "schema", "default", "why", "current", "changes", "idea", "remember", "handed"]
 """What an inbox item shows of its session's contents."""
 
 

@@ -16,6 +16,7 @@ from remit.domain.records import Tag
 from remit.storage.contents import get_payloads
 from remit.storage.database import safe_text
 from remit.storage.inbox import as_item
+from remit.storage.ledger import payload_id
 from remit.storage.sessions import Db, put_payload, record
 
 
@@ -101,6 +102,29 @@ def views(db: Db, item_id: str) -> list[dict[str, Any]]:
     return db.execute(
         "select person, opened_at, details_at from remit.item_views where item_id = %s order by opened_at", (item_id,)
     ).fetchall()
+
+
+def consents(db: Db, item: InboxItem) -> list[dict[str, Any]]:
+    """Who has said yes to what an approval asks, for which role, when and why; the first before the last.
+
+    What was said to the very same request on an earlier item counts, and is among them.
+    """
+    rows = db.execute(
+        """select role, person, at, item_id from remit.approvals
+           where action_id = %(action)s and not person = any(%(excluded)s)
+             and (item_id = %(item)s or (args_digest = %(args)s and determining = %(determining)s))
+           order by at""",
+        {
+            "action": item.action_id,
+            "item": item.id,
+            "args": item.detail.get("args_digest"),
+            "determining": item.detail.get("determining"),
+            "excluded": list(item.detail.get("excluded") or ()),
+        },
+    ).fetchall()
+    place = {row["person"]: payload_id(row["item_id"], f"d{row['person']}{Tag.APPROVAL_GIVEN.name}") for row in rows}
+    found = get_payloads(db, place.values())
+    return [{**row, "reason": str(found.get(place[row["person"]]) or "")} for row in rows]
 
 
 def comment(db: Db, session_id: str, item_id: str | None, author: str, text: str) -> str:

@@ -27,9 +27,29 @@ def test_an_approval_is_found_understood_and_given(open_cockpit: Office) -> None
     expect(page.get_by_text("Pay, once, with exactly the values shown. It can be taken back.")).to_be_visible()
     page.get_by_role("button", name="Approve", exact=True).click()
     expect(page.get_by_role("status").filter(has_text="Done")).to_be_visible()
-    expect(page.get_by_text("Decided by bo: approved")).to_be_visible()
+    expect(page.get_by_text("Decided by Bo Adeyemi: approved")).to_be_visible()
     assert open_cockpit.shop.finish(session_id)["actions"][0]["status"] == "succeeded"
     assert [b["amount"] for b in open_cockpit.shop.books()] == [120]
+
+
+def test_only_what_a_person_opens_counts_as_opened(open_cockpit: Office) -> None:
+    _, item_id = asked(open_cockpit)
+    page = open_cockpit.page("bo")
+    page.goto(f"/inbox/{item_id}")
+    page.wait_for_timeout(500)  # whatever the page itself would tell
+    policy = page.locator("details", has_text="policies/shop.cedar:")
+    expect(policy).not_to_have_attribute("open", "")
+    policy.evaluate("it => it.open = true")  # not by a person's hand
+    page.wait_for_timeout(300)
+    policy.evaluate("it => it.open = false")
+    page.reload()
+    expect(page.get_by_text("did not open the details")).to_be_visible()
+    with page.expect_response(lambda got: got.url.endswith("/opened")):
+        policy.locator("summary").focus()
+        page.keyboard.press("Enter")
+    expect(policy).to_have_attribute("open", "")
+    page.reload()
+    expect(page.get_by_text("; opened the details")).to_be_visible()
 
 
 def test_changed_values_are_judged_anew_and_a_denial_says_why(open_cockpit: Office) -> None:
@@ -44,7 +64,7 @@ def test_changed_values_are_judged_anew_and_a_denial_says_why(open_cockpit: Offi
     expect(page.get_by_label("Values as JSON")).to_have_value("{not json")
     page.get_by_label("Values as JSON").fill('{"who": "kim", "amount": 90, "currency": "USD"}')
     page.get_by_role("button", name="Approve as changed").click()
-    expect(page.get_by_text("Decided by bo: edited")).to_be_visible()
+    expect(page.get_by_text("Decided by Bo Adeyemi: edited")).to_be_visible()
     open_cockpit.shop.finish(session_id)
     assert [b["amount"] for b in open_cockpit.shop.books()] == [90]
 
@@ -67,10 +87,17 @@ def test_another_tab_on_another_server_is_told(open_cockpit: Office) -> None:
     here.goto(f"/inbox/{item_id}")
     there.goto(f"/inbox/{item_id}")
     there.get_by_label("Your reason").fill("half writ")
+    there.get_by_label("Comment", exact=True).fill("a comment, too")
     here.wait_for_timeout(500)  # both streams stand
     here.get_by_role("button", name="Approve", exact=True).click()
-    expect(here.get_by_text("Decided by bo")).to_be_visible()
-    expect(there.get_by_text("Decided by bo")).to_be_visible()
+    expect(here.get_by_text("Decided by Bo Adeyemi")).to_be_visible()
+    news = there.get_by_role("alert")
+    expect(news).to_contain_text("Bo Adeyemi has decided this: approved.")
+    expect(news).to_be_in_viewport()
+    expect(there.get_by_label("What you had written")).to_contain_text("half writ")
+    expect(there.get_by_label("What you had written")).not_to_contain_text("a comment, too")
+    expect(there.get_by_label("Comment", exact=True)).to_have_value("a comment, too")
+    expect(here.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_list_shows_what_comes_in_by_itself(open_cockpit: Office) -> None:
@@ -100,8 +127,10 @@ def test_deciding_works_without_scripts_and_once(open_cockpit: Office) -> None:
     page.goto(f"/inbox/{item_id}")
     late.goto(f"/inbox/{item_id}")
     page.get_by_role("button", name="Approve", exact=True).click()
-    expect(page.get_by_text("Decided by bo: approved")).to_be_visible()
+    expect(page.get_by_text("Decided by Bo Adeyemi: approved")).to_be_visible()
+    late.get_by_label("Your reason").fill("Long thought about.")
     late.get_by_role("button", name="Approve", exact=True).click()
     expect(late.get_by_role("alert")).to_contain_text("This was not taken")
+    expect(late.get_by_label("What you had written")).to_contain_text("Long thought about.")
     open_cockpit.shop.finish(session_id)
     assert len(open_cockpit.shop.books()) == 1

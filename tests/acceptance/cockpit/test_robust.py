@@ -42,7 +42,7 @@ def test_a_server_that_is_killed_loses_nothing_that_somebody_has_open(open_cockp
         process.wait(10)
         process, _ = server(open_cockpit.shop.folder, port)
         page.get_by_role("button", name="Approve", exact=True).click()
-        expect(page.get_by_text("Decided by bo: approved. Reason: Agreed by phone.")).to_be_visible()
+        expect(page.get_by_text("Decided by Bo Adeyemi: approved. Reason: Agreed by phone.")).to_be_visible()
         open_cockpit.shop.finish(session_id)
     finally:
         process.kill()
@@ -63,7 +63,7 @@ def test_two_servers_behind_a_balancer_need_no_stickiness(office: Office) -> Non
     assert all(seal in text for text in shown)
     done = apps[1].post(f"/inbox/{item_id}", data={"verdict": "approve", "seen": seal}, follow_redirects=False)
     assert done.status_code == 303
-    assert "Decided by bo" in apps[0].get(f"/inbox/{item_id}").text
+    assert "Decided by Bo Adeyemi" in apps[0].get(f"/inbox/{item_id}").text
     office.shop.finish(session_id)
 
 

@@ -136,8 +136,15 @@ def test_a_fork_says_what_happens_again_before_it_does(desk: Office) -> None:
     session_id = begin(desk.shop, "steps", pays(10, 20), title="Pay the twins")
     turn = desk.shop.finish(session_id)["turns"][0]["id"]
     page = desk.page("bo")
-    page.goto(f"/sessions/{session_id}/fork")
-    expect(page.get_by_role("heading", name="This cannot be forked so")).to_be_visible()
+    page.goto(f"/sessions/{session_id}")
+    page.get_by_role("link", name="Fork", exact=True).click()
+    expect(page.get_by_label("Point")).to_have_value(turn)  # nothing was chosen yet: the last turn is
+    expect(page.get_by_role("button", name="Fork; 2 effects may happen again")).to_be_visible()
+    expect(page.get_by_role("heading", name="This cannot be forked so")).to_have_count(0)
+    page.get_by_label("Point").select_option("where it stands now")
+    page.get_by_role("button", name="Show what it gives").click()
+    expect(page.get_by_text("Choose another point, or begin with a new message.")).to_be_visible()
+    expect(page.get_by_text("--at")).to_have_count(0)
     page.goto(f"/sessions/{session_id}/timeline")
     page.get_by_text("The same as a table").click()
     page.get_by_role("link", name="Fork here").last.click()
@@ -160,6 +167,21 @@ def test_a_fork_says_what_happens_again_before_it_does(desk: Office) -> None:
     assert bad.status_code == 404
     assert "the turn has done nothing at 99" in bad.text
     assert desk.client("bo").get(f"/sessions/{session_id}/fork?at=turn_nope:1").status_code == 200
+
+
+def test_a_fork_is_called_after_what_it_was_forked_from(desk: Office) -> None:
+    client, verbs = desk.client("bo"), desk.services.sessions
+    named = begin(desk.shop, "steps", pays(10), request_id="CS-19422")
+    bare = begin(desk.shop, "steps", pays(11))
+    for origin, name in ((named, "CS-19422"), (bare, f"steps, {bare[-6:]}")):
+        desk.shop.finish(origin)
+        made, _ = verbs.fork(origin, "person:bo", message="@chat what was paid?")
+        shown = client.get(f"/sessions/{made}").text
+        assert f"<h1>Fork of {name}</h1>" in shown
+        assert f'<a href="/sessions/{origin}">{name}</a> <code>{origin}</code>' in shown
+        assert f'href="/sessions/{made}">Fork of {name}</a>' in client.get("/sessions").text
+        again, _ = verbs.fork(made, "person:bo", message="@chat and why?")
+        assert f"<h1>Fork of {name}</h1>" in client.get(f"/sessions/{again}").text
 
 
 def test_rows_tell_their_reasons_and_the_source_is_what_ran(desk: Office) -> None:

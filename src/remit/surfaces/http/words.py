@@ -44,14 +44,14 @@ def moment(at: datetime, zone: str) -> str:
     return f"{at.astimezone(ZoneInfo(zone)):%A, %d %B %Y, %H:%M} ({zone})"
 
 
-def outcome(item: InboxItem, zone: str) -> str:
-    """How an item that is not open any more ended, in a sentence."""
+def outcome(item: InboxItem, zone: str, *, name: str = "") -> str:
+    """How an item that is not open any more ended, in a sentence. `name` is what people call who decided it."""
     decision = item.decision or {}
     if item.status is ItemStatus.EXPIRED:
         return "Nobody answered in time, so it has expired."
     if item.status is ItemStatus.WITHDRAWN:
         return "It is not needed any more: the work that asked for it has ended."
-    who = line(str(decision.get("by") or "somebody"))
+    who = line(name or str(decision.get("by") or "somebody"))
     said = line(str(decision.get("verdict") or "decided")).replace("-", " ")
     sentence = f"Decided by {who}: {said}."
     if "value" in decision:

@@ -26,7 +26,9 @@ _TURNS, _SHOWN = 50, 100
 
 @router.get("/sessions/{session_id}/fork")
 def show(request: Request, viewer: Seeing, services: Ours, session_id: str, at: Text = "", how: Text = "") -> Response:
-    """What a fork at some point would give. Nothing is done."""
+    """What a fork at some point would give. Nothing is done. Before anything is chosen, the likeliest point is."""
+    if not {"at", "how"} & request.query_params.keys():
+        at = _likeliest(viewer, services, session_id)
     return _page(request, viewer, services, session_id, at, how)
 
 
@@ -103,6 +105,16 @@ def _page(
             refused=refused,
             text=text,
         )
+
+
+def _likeliest(viewer: Viewer, services: Ours, session_id: str) -> str:
+    """Where a session stands, as nothing; of one that has nothing left to do, its last turn of an agent."""
+    with services.sessions.transaction() as db:
+        visible_session(viewer, db, session_id)
+        turns = cockpit_sessions.bare_turns(db, session_id, [], newest=True, limit=_TURNS)
+    if turns and turns[-1]["kind"] == "agent" and turns[-1]["status"] != "finished":
+        return ""
+    return next((turn["id"] for turn in reversed(turns) if turn["kind"] == "agent"), "")
 
 
 def _plan(services: Ours, session_id: str, at: str, how: str) -> tuple[Plan | None, Any]:

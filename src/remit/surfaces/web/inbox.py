@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from remit.domain import canonical
 from remit.domain.access import Permission, Viewer
-from remit.domain.directory import PersonStatus
+from remit.domain.directory import Person, PersonStatus
 from remit.domain.inbox import InboxItem, ItemKind, ItemStatus
 from remit.errors import InvalidInput, NotFound, RemitError
 from remit.governance.cases import Case, case
@@ -28,6 +28,7 @@ router = APIRouter()
 _PAGE = 50
 _TABS = (("mine", "Needs me"), ("open", "All open"), ("decided", "Decided"), ("all", "Everything"))
 _RISKS = {"high": 0, "medium": 1, None: 2, "low": 3}
+_GOES_ON = "Done. The work goes on by itself."
 _ASKED = {
     ItemKind.APPROVAL: "Approval",
     ItemKind.QUESTION: "Question",
@@ -145,7 +146,22 @@ def decide(
             return _item_page(
                 request, viewer, governance, db, item_id, given=kept, note=note, tone="bad", status=error.http_status
             )
-    return back(request, f"/inbox/{item_id}", said="Done. The work goes on by itself.")
+    with services.sessions.transaction() as db:
+        item = inbox.get(db, item_id)
+    said = f"Done. It now waits for {_missing(governance, item)}." if item.status is ItemStatus.OPEN else _GOES_ON
+    return back(request, f"/inbox/{item_id}", said=said)
+
+
+def _missing(governance: Governance, item: InboxItem) -> str:
+    """The roles that have not agreed yet, with the people who may for each of them."""
+    given = item.detail.get("given") or ()
+    by_role, directory = item.detail.get("by_role") or {}, governance.project.directory
+    found = []
+    for role in (r for r in item.roles if r not in given):
+        asked = [directory.person(person) for person in by_role.get(role, ()) if person in item.assignees]
+        names = ", ".join(person.name for person in asked if person is not None)
+        found.append(f"{role.replace('_', ' ')}: {names or 'nobody who is still active'}")
+    return "; ".join(found) or "somebody else"
 
 
 def _do(sessions: Any, item: InboxItem, who: Decider, sent: Sent) -> None:
@@ -185,6 +201,7 @@ def _item_page(
     found = case(governance, db, item_id)
     person = governance.project.directory.person(viewer.person)
     entitled = viewer.person in item.assignees
+    decider = _decider_name(governance, item)
     if item.status is ItemStatus.OPEN and entitled:
         cockpit.look(db, item_id, viewer.person)
     return page(
@@ -197,17 +214,42 @@ def _item_page(
         asked=_ASKED[item.kind],
         sentence=sentence(item),
         entitled=entitled,
-        outcome=words.outcome(item, person.time_zone if person is not None else "UTC"),
+        outcome=words.outcome(item, person.time_zone if person is not None else "UTC", name=decider),
+        # Only a page that was open while somebody else was faster fetches an item that is settled anew.
+        overtaken=decider if item.status is not ItemStatus.OPEN and "hx-request" in request.headers else None,
+        unsent=_unsent(item, given or {}, entitled=entitled),
         if_yes=_if_yes(found),
         decide_fields=forms.fields_of(item, given or {}),
         seen=seal(item),
-        people=[p for p in governance.project.directory.people if p.status is PersonStatus.ACTIVE],
+        receivers=_receivers(governance, item, viewer),
+        missing=_missing(governance, item) if item.kind is ItemKind.APPROVAL else "",
         idea=ideas.get(db, ideas.of_item(db, item_id)) if item.kind is ItemKind.IDEA else None,
         note=note,
         tone=tone,
+        consents=cockpit.consents(db, item) if item.kind is ItemKind.APPROVAL else [],
         comments=cockpit.comments(db, item.session_id, item_id) if item.session_id else [],
         looked=cockpit.views(db, item_id),
     )
+
+
+def _decider_name(governance: Governance, item: InboxItem) -> str:
+    by = str((item.decision or {}).get("by") or "")
+    found = governance.project.directory.person(by.removeprefix("person:"))
+    return found.name if found is not None else by
+
+
+def _receivers(governance: Governance, item: InboxItem, viewer: Viewer) -> list[Person]:
+    """To whom the viewer can hand an item: an approval to others who may decide it, anything else to anybody."""
+    others = (p for p in governance.project.directory.people if p.id != viewer.person)
+    active = (p for p in others if p.status is PersonStatus.ACTIVE)
+    return [p for p in active if item.kind is not ItemKind.APPROVAL or p.id in item.assignees]
+
+
+def _unsent(item: InboxItem, given: dict[str, str], *, entitled: bool) -> list[str]:
+    """What somebody wrote who came too late: the form that would have kept it is not there any more."""
+    if item.status is ItemStatus.OPEN and entitled:
+        return []
+    return [text for name, text in given.items() if name in {"reason", "value", "edited"} and text.strip()]
 
 
 def visible(viewer: Viewer, item: InboxItem) -> InboxItem:
@@ -222,14 +264,12 @@ def _row(governance: Governance, item: InboxItem) -> dict[str, Any]:
     reasons = item.detail.get("reasons") or [{}]
     decision = item.decision or {}
     said = decision.get("verdict") or ("answered" if "value" in decision else "")
-    by = str(decision.get("by"))
-    decider = governance.project.directory.person(by.removeprefix("person:"))
     return {
         "item": item,
         "sentence": sentence(item),
         "risk": kind.risk.value if kind is not None and item.kind is ItemKind.APPROVAL else None,
         "reason": reasons[0].get("text") or "",
-        "outcome": f"{said} by {decider.name if decider is not None else by}" if decision else "",
+        "outcome": f"{said} by {_decider_name(governance, item)}" if decision else "",
         "together": kind is not None and item.kind is ItemKind.APPROVAL and kind.approval.together,
         "seal": seal(item),
     }

@@ -43,10 +43,11 @@ def hand(
 ) -> Response:
     """Hand it to somebody else, who is told why."""
     governance = services.deployments.load()
+    found = governance.project.directory.person(to)
     with services.sessions.transaction() as db:
         visible(viewer, inbox.get(db, item_id))
         taking.hand_over(db, governance, item_id, _decider(viewer), to, reason)
-    return back(request, f"/inbox/{item_id}", said=f"Handed to {to}.")
+    return back(request, f"/inbox/{item_id}", said=f"Handed to {found.name if found is not None else to}.")
 
 
 @router.post("/inbox/{item_id}/idea")

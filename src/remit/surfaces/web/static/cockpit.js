@@ -41,18 +41,16 @@
     });
   });
 
-  // What somebody looked at before they decided is part of how good the decision was.
-  document.addEventListener(
-    "toggle",
-    (event) => {
-      const told = event.target.dataset?.opened;
-      if (told && event.target.open && !event.target.dataset.told) {
-        event.target.dataset.told = "yes";
-        fetch(told, { method: "POST", credentials: "same-origin" });
-      }
-    },
-    true,
-  );
+  // What somebody looked at before they decided is part of how good the decision was. Only their own hand counts: a
+  // click on the summary, which the keyboard's Enter and Space are too. `toggle` would also tell of what a script,
+  // a search in the page or the page itself has opened.
+  document.addEventListener("click", (event) => {
+    const details = event.target.closest?.("summary")?.parentElement;
+    const told = details?.dataset.opened;
+    if (!told || !event.isTrusted || details.open || details.dataset.told) return;
+    details.dataset.told = "yes";
+    fetch(told, { method: "POST", credentials: "same-origin" });
+  });
 
   // New numbers are drawn into a page that nobody is in the middle of; otherwise it only says that there are some.
   document.getElementById("live")?.addEventListener("counted", () => {
@@ -65,6 +63,31 @@
     }
     const note = page.querySelector(".new");
     if (!note.hasChildNodes()) note.append(document.getElementById("new-numbers").content.cloneNode(true));
+  });
+
+  // What somebody is writing outlives the form that it stood in: where a fresh page has no such form, it is shown.
+  let writing = [];
+  document.addEventListener("htmx:before:swap", () => {
+    const fields = document.querySelectorAll("#content form[method=post] :is(textarea, input:not([type]), [type=number])");
+    writing = [...fields].filter((field) => field.value.trim() && field.value !== field.defaultValue);
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    const lost = writing.filter((field) => !field.isConnected);
+    writing = [];
+    if (lost.length) {
+      const box = document.getElementById("had-written").content.cloneNode(true).firstElementChild;
+      for (const field of lost) {
+        const words = document.createElement("div");
+        words.className = "words said-by";
+        words.textContent = field.value;
+        box.append(words);
+      }
+      document.getElementById("content").prepend(box);
+    }
+    const news = document.getElementById("overtaken");
+    if (!news || news.dataset.told) return;
+    news.dataset.told = "yes";
+    if (lost.length || !typing(document.activeElement)) scrollTo(0, 0);
   });
 
   // A form is sent once, however often its button is pressed.
