@@ -16,6 +16,7 @@ from remit.storage import cockpit, cockpit_sessions, inbox, sessions
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
 from remit.surfaces.web import once
+from remit.surfaces.web.headings import headings
 from remit.surfaces.web.looking import WAITS_FOR, Text, addressable, titles, visible_session
 from remit.surfaces.web.rendering import back, page
 
@@ -119,6 +120,7 @@ def frame(viewer: Viewer, governance: Governance, db: Db, session_id: str, tab: 
     session = visible_session(viewer, db, session_id)
     return {
         "session": session,
+        "heading": headings(db, [session])[session.id],
         "tab": tab,
         "totals": cockpit_sessions.totals(db, session_id),
         "title": titles(governance),
