@@ -146,6 +146,7 @@ def test_an_agent_that_is_stopped_says_so_by_whom_and_why(open_bureau: Office) -
     page.goto("/agents/clerk")
     expect(page.get_by_text("stopped", exact=True)).to_be_visible()
     expect(page.get_by_text("Nothing that it asks for is let through")).to_contain_text("Stopped by Rita Stone")
+    accessible(open_bureau, "bo", "/agents", "/agents/clerk")
     open_bureau.services.sessions.release("agent", "clerk", "rita", "mended")
     open_bureau.services.sessions.stop("workspace", "vault", "otto is away", "otto")
     assert ">stopped<" not in open_bureau.client("bo").get("/agents").text
