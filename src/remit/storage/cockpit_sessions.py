@@ -59,6 +59,17 @@ def _contents(row: dict[str, Any]) -> Contents:
     return Contents(canonical.plain(canonical.parse(bytes(row["body"]))), row["bytes"])
 
 
+def first_inputs(db: Db, session_ids: list[str], most: int = 2_000) -> dict[str, Any]:
+    """What sessions began with, by session id, in one query; without what is erased or has more than `most` bytes."""
+    rows = db.execute(
+        """select s.id, p.body from unnest(%(ids)s::text[]) as s(id)
+           cross join lateral (select payload from remit.messages m where m.session_id = s.id order by m.id limit 1) m
+           join remit.payloads p on p.id = m.payload where p.body is not null and p.bytes <= %(most)s""",
+        {"ids": session_ids, "most": most},
+    ).fetchall()
+    return {row["id"]: canonical.plain(canonical.parse(bytes(row["body"]))) for row in rows}
+
+
 def totals(db: Db, session_id: str) -> dict[str, Any]:
     """What a session has done so far: `actions`, `problems`, `open`, `usd_micros`, `tokens`, `turns`."""
     row = db.execute(

@@ -28,6 +28,8 @@ class Wanted:
 
 
 _FEW = 2_000
+_AMONG = 10_000
+"""How many sessions are looked at for one whose id ends in some way, the newest."""
 _CONDITIONS = {
     "text": ("s.search @@ websearch_to_tsquery('simple', %(text)s)",),
     "ids": ("s.id = any(%(ids)s)",),
@@ -72,6 +74,22 @@ def find(
                 where s.id in (select id from ({found}) as found order by id desc limit %(limit)s)
                 order by s.id desc"""  # noqa: S608 - conditions are ours; what somebody gave goes in as parameters
     return [as_session(row) for row in db.execute(query, {**given, "workspaces": workspaces, "limit": limit})]
+
+
+def ending(db: Db, end: str, workspaces: list[str] | None, *, limit: int) -> list[Session]:
+    """Sessions whose ids end like this, newest first, among the newest of each workspace that somebody sees."""
+    newest = "select s.id from remit.sessions s{where} order by s.id desc limit %(among)s"
+    source = newest.format(where="")
+    if workspaces is not None:
+        one = newest.format(where=" where s.workspace = seen.workspace")
+        source = f"""select x.id from unnest(%(workspaces)s::text[]) as seen (workspace)
+                     cross join lateral ({one}) x order by x.id desc limit %(among)s"""  # noqa: S608 - constants
+    query = f"""select s.* from remit.sessions s
+                where s.id in (select id from ({source}) as newest where right(id, %(length)s) = %(end)s
+                               order by id desc limit %(limit)s)
+                order by s.id desc"""  # noqa: S608 - constants
+    asked = {"end": end, "length": len(end), "workspaces": workspaces, "among": _AMONG, "limit": limit}
+    return [as_session(row) for row in db.execute(query, asked)]
 
 
 def _with_words(db: Db, text: str) -> list[str] | None:

@@ -131,3 +131,25 @@ def test_what_it_remembers_is_shown_to_whom_it_concerns(bureau: Office) -> None:
 @pytest.mark.parametrize("path", ["/agents", "/agents/clerk"])
 def test_everybody_can_use_the_pages(open_bureau: Office, path: str) -> None:
     accessible(open_bureau, "ada", path)
+
+
+def test_an_agent_that_is_stopped_says_so_by_whom_and_why(open_bureau: Office) -> None:
+    page = open_bureau.page("bo")
+    page.goto("/agents")
+    card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="Clerk"))
+    expect(card.get_by_text("stopped", exact=True)).to_have_count(0)
+    page.wait_for_timeout(500)  # its stream stands
+    open_bureau.services.sessions.stop("agent", "clerk", "It pays the wrong people", "rita")
+    expect(card.get_by_text("stopped", exact=True)).to_be_visible()  # it comes by itself
+    expect(card).to_contain_text("Stopped by Rita Stone")
+    expect(card).to_contain_text("It pays the wrong people")
+    page.goto("/agents/clerk")
+    expect(page.get_by_text("stopped", exact=True)).to_be_visible()
+    expect(page.get_by_text("Nothing that it asks for is let through")).to_contain_text("Stopped by Rita Stone")
+    accessible(open_bureau, "bo", "/agents", "/agents/clerk")
+    open_bureau.services.sessions.release("agent", "clerk", "rita", "mended")
+    open_bureau.services.sessions.stop("workspace", "vault", "otto is away", "otto")
+    assert ">stopped<" not in open_bureau.client("bo").get("/agents").text
+    assert "Stopped with its workspace by Otto Berg" in open_bureau.client("otto").get("/agents").text
+    open_bureau.services.sessions.stop("all", "", "fire drill", "ada")
+    assert "Stopped with everything by Ada Lovell" in open_bureau.client("bo").get("/agents").text

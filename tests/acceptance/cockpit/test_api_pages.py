@@ -64,7 +64,7 @@ def test_a_long_session_comes_in_pages(office: Office, monkeypatch: pytest.Monke
     assert (end["usd"], end["tokens"]) == (whole["usd"], whole["tokens"]), "all of it is counted"
     for wrong in ("limit=0", "limit=201", "status=odd"):
         assert bo.get(f"{V1}{path}/actions?{wrong}").status_code == 422
-    assert bo.get(f"{V1}{path}/actions?after=act_none").json() == {"items": [], "next": None}
+    assert bo.get(f"{V1}{path}/actions?after=act_{'0' * 26}").json() == {"items": [], "next": None}
     with office.services.sessions.transaction() as db:
         audit_log.erase_session(db, session_id, "person:ada", "asked to")
     assert {a["args"] for a in walked(bo, f"{path}/actions") if a["action"] == "till.pay"} == {None}
@@ -167,3 +167,18 @@ def test_every_list_that_grows_by_itself_has_pages() -> None:
     assert lists == {"/agents", "/triggers", "/policies", "/people", "/stops"}, (
         "as long as the project's files make them"
     )
+
+
+def test_a_cursor_that_is_none_is_refused_and_not_an_empty_page(office: Office) -> None:
+    office.shop.worker()
+    session_id = office.shop.start({"tool": "peek"})
+    office.shop.finish(session_id)
+    ada, own = office.client("ada"), f"/sessions/{session_id}"
+    lists = ("/sessions", "/inbox", "/outputs", "/ideas", "/tokens", "/logins", f"{own}/turns", f"{own}/actions")
+    for path in (*lists, f"{own}/comments"):
+        for wrong in ("bad", "ses_", "1", "ses_" + "0" * 25 + "\0"):
+            answer = ada.get(V1 + path, params={"after": wrong})
+            assert answer.status_code == 422, (path, wrong)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "no place in the list" in answer.json()["detail"]
+        assert ada.get(V1 + path, params={"after": session_id}).status_code == 200, path

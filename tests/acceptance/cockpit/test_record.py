@@ -214,3 +214,36 @@ def test_metrics_for_whom_they_are(office: Office) -> None:
     for proxied in ({"x-forwarded-for": "203.0.113.9"}, {"forwarded": "for=203.0.113.9"}, {"host": "remit.example"}):
         assert local(office, "127.0.0.1").get("/metrics", headers=proxied).status_code == 401
     assert local(office, "203.0.113.9").get("/metrics").status_code == 401
+
+
+def test_a_proof_is_offered_to_whom_it_is_given(office: Office) -> None:
+    office.shop.worker()
+    session_id = office.shop.start({"tool": "peek"})
+    office.shop.finish(session_id)
+    rita, ada = office.client("rita"), office.client("ada")
+    assert "Export everything, with proof" in ada.get("/audit").text
+    assert "Export everything, with proof" not in rita.get("/audit").text
+    assert "takes the permission audit over the whole company" in rita.get("/audit").text
+    assert rita.post("/audit/export", data={"form": "proof"}).status_code == 403
+    assert "Export this session, with proof" in rita.get(f"/audit?session={session_id}").text
+    assert "Export this session" not in rita.get("/audit?session=ses_none").text
+    for person, sees in (("rita", True), ("bo", False), ("vera", False)):
+        client = office.client(person)
+        for place in ("/audit", "/insights"):
+            assert (f'href="{place}"' in client.get("/inbox").text) is sees
+            assert (client.get(place).status_code == 200) is sees
+    assert "<kbd>r</kbd>" in rita.get("/help").text
+    assert "<kbd>r</kbd>" not in office.client("vera").get("/help").text
+    for tab in ("", "/timeline"):
+        page = f"/sessions/{session_id}{tab}"
+        assert f"/sessions/{session_id}/fork?at=" in office.client("bo").get(page).text
+        assert f"/sessions/{session_id}/fork?at=" not in office.client("vera").get(page).text
+
+
+def test_behind_the_oldest_record_there_is_nothing_older(office: Office) -> None:
+    worked(office)
+    for before in ("0", "-5"):
+        shown = office.client("ada").get(f"/audit?before={before}").text
+        assert "Nothing older" in shown
+        assert "The record is empty" not in shown
+    assert office.client("ada").get(f"/audit?before={2**70}").status_code == 422

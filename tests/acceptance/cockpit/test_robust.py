@@ -93,3 +93,28 @@ def test_the_first_page_is_light(open_cockpit: Office) -> None:
     page.wait_for_timeout(300)
     total = sum(size for _, size in sizes)
     assert 50_000 < total <= HEAVIEST, sizes
+
+
+def test_what_is_too_long_says_how_long_it_is_and_is_kept(office: Office) -> None:
+    office.shop.worker()
+    session_id = office.shop.start({"tool": "peek"})
+    office.shop.finish(session_id)
+    bo, path = office.client("bo"), f"/sessions/{session_id}"
+    typed = "Look at the lamp. " + "x" * 4_000
+    answer = bo.post(f"{path}/comment", data={"text": typed})
+    assert answer.status_code == 422
+    assert "the comment has 4,018 characters; at most 4,000 are taken" in answer.text
+    assert f">{typed}</textarea>" in answer.text, "what was typed is kept"
+    lines = "\r\n".join(["x" * 99] * 40)
+    assert bo.post(f"{path}/comment", data={"text": lines}).status_code == 303, "a line's end is one character"
+    assert office.client("otto").post(f"{path}/comment", data={"text": typed}).status_code == 404
+    told = bo.post(f"{path}/move", data={"verb": "cancel", "reason": "y" * 2_001})
+    assert told.status_code == 422
+    assert "reason has 2,001 characters; at most 2,000 are taken" in told.text
+    assert "should have at most" not in told.text
+
+
+def test_what_is_not_json_is_told_in_a_sentence(office: Office) -> None:
+    told = office.client("ada").post("/policies/try", data={"agent": "clerk", "action": "till.pay", "args": "["}).text
+    assert "text of the arguments is not JSON" in told
+    assert "the the" not in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from playwright.sync_api import expect
 
 from remit.governance.desk import Decider
@@ -262,3 +264,18 @@ def test_every_page_passes_the_accessibility_check(desk: Office) -> None:
         *(f"/actions/{a['id']}" for a in desk.shop.session(waits)["actions"]),
     ]
     accessible(desk, "bo", *paths)
+
+
+def test_the_labels_of_the_axis_do_not_lie_over_each_other_on_a_phone(desk: Office) -> None:
+    session_id = begin(desk.shop, "steps", pays(10, 120))
+    desk.shop.wait_for(session_id, "approval")
+    for width in (390, 640, 1280):
+        page = desk.page("bo", viewport={"width": width, "height": 800})
+        page.goto(f"/sessions/{session_id}/timeline")
+        labels = page.locator(".axis text:visible")
+        boxes = [box for label in labels.all() if (box := label.bounding_box()) is not None]
+        assert len(boxes) == (3 if width == 390 else 5)
+        boxes.sort(key=lambda box: box["x"])
+        assert all(a["x"] + a["width"] < b["x"] for a, b in pairwise(boxes)), (width, boxes)
+        assert boxes[-1]["x"] + boxes[-1]["width"] <= width
+        page.context.close()

@@ -46,3 +46,45 @@ def test_who_may_not_stop_everything_cannot(office: Office) -> None:
     release = {"scope": "agent", "target": "clerk", "reason": "fine"}
     assert office.client("bo").post("/release", data=release).status_code == 403
     assert office.client("rita").post("/release", data=release).status_code == 303
+
+
+def test_what_is_chosen_is_shown_without_asking_for_it(open_cockpit: Office) -> None:
+    page = open_cockpit.page("ada")
+    page.goto("/stop")
+    page.get_by_label("What").select_option("agent")
+    which = page.get_by_label("Which")
+    expect(which.locator("option")).to_contain_text(["choose…", "clerk"])
+    which.select_option("clerk")
+    expect(page.get_by_role("button", name="Stop the agent clerk")).to_be_visible()
+    expect(page.get_by_label("What")).to_have_value("agent")
+    page.get_by_label("What").select_option("workspace")
+    expect(which.locator("option")).to_contain_text(["choose…", "shop", "vault"])
+    expect(page.get_by_role("button", name="Stop the agent clerk")).to_have_count(0)
+    page.get_by_label("What").select_option("all")
+    expect(page.get_by_role("button", name="Stop everything")).to_be_visible()
+    page.get_by_label("Why").fill("fire drill")  # to write a reason asks for nothing
+    expect(page.get_by_label("Why")).to_have_value("fire drill")
+
+
+def test_without_scripts_the_choice_is_shown_on_demand(open_cockpit: Office) -> None:
+    page = open_cockpit.page("ada", java_script_enabled=False)
+    page.goto("/stop")
+    page.get_by_label("What").select_option("agent")
+    page.get_by_role("button", name="Show what it covers").click()
+    page.get_by_label("Which").select_option("clerk")
+    page.get_by_role("button", name="Show what it covers").click()
+    expect(page.get_by_role("button", name="Stop the agent clerk")).to_be_visible()
+
+
+def test_one_turn_goes_on_and_several_go_on(office: Office) -> None:
+    release = {"scope": "all", "reason": "fine"}
+    office.services.sessions.stop("all", "", "drill", "ada")
+    said = office.client("ada").post("/release", data=release).headers["set-cookie"]
+    assert "0%20turns%20go%20on" in said
+    office.shop.worker()
+    office.services.sessions.stop("all", "", "drill", "ada")
+    session_id = office.shop.start({"tool": "peek"})
+    office.shop.wait_for(session_id, "stop")
+    said = office.client("ada").post("/release", data=release).headers["set-cookie"]
+    assert "1%20turn%20goes%20on" in said
+    office.shop.finish(session_id)

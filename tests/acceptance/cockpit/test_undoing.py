@@ -61,6 +61,11 @@ def test_a_session_is_taken_back_as_far_as_it_can_be(desk: Office) -> None:
     assert None not in undone(desk.shop, session_id)
     paid = [b["amount"] for b in desk.shop.books() if str(b["who"]).startswith("fair")]
     assert sorted(paid) == [-10, -10, 10, 10, 10], "what was handed out is out"
+    bo = desk.client("bo")
+    for tab in ("", "/timeline"):
+        shown = bo.get(f"/sessions/{session_id}{tab}").text
+        for by in undone(desk.shop, session_id):
+            assert f'<a class="badge status-cancelled" href="/actions/{by}">taken back</a>' in shown, tab
     page.get_by_role("link", name="what took it back").first.click()
     expect(page.get_by_role("heading", name="Take a payment back")).to_be_visible()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -17,6 +18,8 @@ from remit.storage.sessions import Db
 from remit.surfaces.api.doorway import Route
 from remit.surfaces.http.guard import must, must_see
 
+_ID = re.compile("[a-z]{2,8}_[0-9a-z]{26}")
+
 
 def new_router(tag: str) -> APIRouter:
     """A router whose endpoints get exact numbers."""
@@ -29,10 +32,17 @@ def _something(text: str) -> str:
     return text.strip()
 
 
+def _place(after: str | None) -> str | None:
+    if after is not None and _ID.fullmatch(after) is None:
+        raise ValueError("this is no place in the list; give the `next` of the page before, or nothing")
+    return after
+
+
 Said = Annotated[str, AfterValidator(_something)]
 Reason = Annotated[Said, Field(max_length=4_000, description="Why; kept with it.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Most entries of this page.")]
-After = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+After = Annotated[str | None, Query(max_length=200, description="`next` of the page before."), AfterValidator(_place)]
+"""The id of the last entry of the page before. Anything else would give an empty page, which looks like the end."""
 
 
 class Body(BaseModel):

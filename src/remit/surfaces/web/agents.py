@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from remit.domain.access import Permission, Viewer
 from remit.domain.agents import AgentVersion
+from remit.domain.stops import Stop
 from remit.errors import InvalidInput
 from remit.governance import visibility
 from remit.governance.explaining import actions_of, responsible
@@ -18,9 +19,10 @@ from remit.governance.rooms import Room, rooms_today
 from remit.governance.state import Governance
 from remit.governance.suspending import set_suspended
 from remit.governance.versions import differences, previous, resolve
-from remit.storage import bundles, cockpit_agents, memory_care
+from remit.storage import bundles, cockpit_agents, memory_care, stops
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Releasing, Seeing, must
+from remit.surfaces.web.headings import headings
 from remit.surfaces.web.rendering import MOST, back, page
 
 router = APIRouter()
@@ -40,6 +42,7 @@ def listing(request: Request, viewer: Seeing, services: Ours, workspace: str = "
         if not workspace or project.agents[name].spec.workspace == workspace
     ]
     with services.sessions.transaction() as db:
+        in_force, said = stops.in_force(db), cockpit_agents.suspensions(db, names)
         standing = cockpit_agents.standing(db, names, viewer.workspaces(), MOST)
         rooms = rooms_today(governance, db, names)
         cards: list[dict[str, Any]] = [
@@ -48,12 +51,16 @@ def listing(request: Request, viewer: Seeing, services: Ours, workspace: str = "
                 "spec": project.agents[name].spec,
                 "thinks": _thinks(project.agents[name]),
                 "suspended": name in governance.suspended,
+                "suspension": said.get(name),
+                "stop": _stop(in_force, project.agents[name].spec.workspace, name),
                 "standing": standing[name],
                 "room": _tightest([r for r in rooms[name] if r.id.startswith("agent:")]),
             }
             for name in names
         ]
-        cards.sort(key=lambda c: (not c["suspended"], -c["standing"].failed, -c["standing"].open, c["name"]))
+        cards.sort(
+            key=lambda c: (not c["suspended"], c["stop"] is None, -c["standing"].failed, -c["standing"].open, c["name"])
+        )
         return page(
             request,
             "agents.html",
@@ -72,6 +79,7 @@ def show(request: Request, viewer: Seeing, services: Ours, name: str) -> Respons
     version = visibility.agent(viewer, governance.project, name)
     with services.sessions.transaction() as db:
         rooms = rooms_today(governance, db, [name], caps=True)[name]
+        newest = cockpit_agents.newest_sessions(db, name, viewer.workspaces())
         return page(
             request,
             "agent.html",
@@ -82,6 +90,7 @@ def show(request: Request, viewer: Seeing, services: Ours, name: str) -> Respons
             spec=version.spec,
             thinks=_thinks(version),
             suspended=name in governance.suspended,
+            stop=_stop(stops.in_force(db), version.spec.workspace, name),
             suspension=cockpit_agents.suspensions(db, [name]).get(name),
             may_suspend=viewer.may(Permission.RELEASE, version.spec.workspace),
             may_stop=viewer.may(Permission.STOP, version.spec.workspace),
@@ -94,7 +103,8 @@ def show(request: Request, viewer: Seeing, services: Ours, name: str) -> Respons
             versions=bundles.versions(db, name)[:10],
             files=[(path, _text(content)) for path, content in sorted(version.files.items())[:12]],
             memories=_memories(governance, db, viewer, name),
-            sessions=cockpit_agents.newest_sessions(db, name, viewer.workspaces()),
+            sessions=newest,
+            heading=headings(db, newest),
             triggers=sorted(t for t, trigger in governance.project.triggers.items() if trigger.agent == name),
         )
 
@@ -141,6 +151,12 @@ def _set(viewer: Viewer, services: Any, name: str, reason: str, *, suspended: bo
         raise InvalidInput("say why: whoever looks next has to know", advice="Go back and give a reason.")
     with services.sessions.transaction() as db:
         set_suspended(db, name, suspended=suspended, by=viewer.person, reason=reason.strip())
+
+
+def _stop(in_force: list[Stop], workspace: str, name: str) -> Stop | None:
+    """The oldest stop that covers all that an agent does; whoever sees the agent sees its workspace."""
+    ours = {"all": "", "workspace": workspace, "agent": name}
+    return next((stop for stop in in_force if ours.get(stop.scope) == stop.target), None)
 
 
 def _thinks(version: AgentVersion) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
@@ -124,8 +124,18 @@ def _problem(request: Request, error: Exception) -> Response:
 
 def _unreadable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "registered for it alone"
-    wrong = "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors()[:5])
-    return _apology(request, 422, "This did not work", wrong, "Correct what is named and send it again.")
+    wrong = "; ".join(map(_wrong, error.errors()[:5]))
+    advice = "Nothing was changed. Go back in your browser, which keeps what you typed, and correct what is named."
+    return _apology(request, 422, "This did not work", wrong, advice)
+
+
+def _wrong(error: dict[str, Any]) -> str:
+    """What is wrong with one field, in words."""
+    name = ".".join(map(str, error["loc"][1:]))
+    if error["type"] == "string_too_long" and isinstance(error["input"], str):
+        most = error["ctx"]["max_length"]
+        return f"{name} has {len(error['input']):,} characters; at most {most:,} are taken"
+    return f"{name}: {error['msg']}"
 
 
 def _http(request: Request, error: Exception) -> Response:

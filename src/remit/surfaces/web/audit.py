@@ -22,7 +22,9 @@ from remit.evidence.export import ExportRequest, write_export
 from remit.governance.sealer import KEY_FILE, ensure_sealer_key
 from remit.storage import facets, sessions
 from remit.storage.database import connect
+from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Auditing, Ours, must, must_see
+from remit.surfaces.web.looking import visible_session
 from remit.surfaces.web.rendering import HEADERS, MOST, page, render
 
 router = APIRouter()
@@ -42,7 +44,9 @@ _SOURCES = sorted({tag.value.partition(":")[0] + ":" for tag in Tag})
 
 
 @router.get("/audit")
-def show(request: Request, viewer: Auditing, services: Ours, before: int | None = None) -> Response:
+def show(
+    request: Request, viewer: Auditing, services: Ours, before: Annotated[int | None, Query(lt=2**62)] = None
+) -> Response:
     """Records, newest first, by what is chosen."""
     given = {name: request.query_params.get(name, "") for name in choosing.NAMES}
     wanted, note = facets.Chosen(), ""
@@ -72,6 +76,7 @@ def show(request: Request, viewer: Auditing, services: Ours, before: int | None 
             total=0 if note else facets.count(db, wanted, where, MOST + 1),
             seal=choosing.seal_state(db),
             verifier=_verifier(services),
+            provable=_provable(viewer, db, given["session"]),
             meanings=MEANINGS,
             sources=_SOURCES,
             outcomes=_OUTCOMES,
@@ -158,6 +163,16 @@ def _proof(viewer: Viewer, services: Services, session: str, *, contents: bool) 
         raise
     name = f"{re.sub('[^a-z0-9_]', '', session) or 'record'}.remit.jsonl"
     return StreamingResponse(_read(file), media_type="application/jsonl", headers=_as_file(name))
+
+
+def _provable(viewer: Viewer, db: Db, session: str) -> bool:
+    """True if the viewer may take the proof of a session away, or without one that of everything."""
+    if not session:
+        return viewer.may(Permission.AUDIT)
+    try:
+        return viewer.may(Permission.AUDIT, visible_session(viewer, db, session).workspace)
+    except NotFound:
+        return False
 
 
 def _verifier(services: Services) -> VerifierKey | None:

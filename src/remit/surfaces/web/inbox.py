@@ -171,7 +171,7 @@ def _do(sessions: Any, item: InboxItem, who: Decider, sent: Sent) -> None:
     elif sent.verdict == "approve":
         sessions.approve(item.id, who, sent.reason or "approved in the cockpit", via="cockpit")
     elif sent.verdict == "edit":
-        changed = canonical.parse(sent.given.get("edited", ""), what="the changed values")
+        changed = canonical.parse(sent.given.get("edited", ""), what="text of the changed values")
         if not isinstance(changed, dict):
             raise InvalidInput("the changed values are one JSON object, with a name for every value")
         sessions.approve(

@@ -150,7 +150,7 @@ def attempt(
 def _supposed(viewer: Viewer, governance: Governance, given: dict[str, Any]) -> Supposed:
     """What a form asks to be tried. Raises NotFound for an agent that is not seen, InvalidInput."""
     visibility.agent(viewer, governance.project, given["agent"])
-    args = canonical.parse(given["args"].strip() or "{}", what="the arguments")
+    args = canonical.parse(given["args"].strip() or "{}", what="text of the arguments")
     if not isinstance(args, dict):
         raise InvalidInput("the arguments are one JSON object", advice='Give them as {"amount": 90}.')
     if given["action"] not in _actions(viewer, governance):

@@ -1,7 +1,8 @@
-"""Search over what somebody sees: sessions, agents, people, actions, and whatever an id names."""
+"""Search over what somebody sees: sessions, inbox items, agents, people, actions, and whatever an id names."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,14 +12,17 @@ from remit.domain.access import Permission, Viewer
 from remit.domain.directory import PersonStatus
 from remit.errors import NotFound
 from remit.governance.state import Governance
-from remit.storage import cockpit_sessions, inbox, session_search
+from remit.storage import cockpit_sessions, inbox, item_search, session_search
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing
+from remit.surfaces.web.headings import headings
 from remit.surfaces.web.looking import Text, is_id, titles
 from remit.surfaces.web.rendering import back, page
 
 router = APIRouter()
 _MOST = 10
+_END = re.compile("[0-9a-hjkmnp-tv-z]{6,26}")
+"""What the end of an id may be: pages show the last six or eight characters."""
 
 
 @router.get("/search")
@@ -70,8 +74,13 @@ def _found(governance: Governance, viewer: Viewer, db: Db, q: str) -> dict[str, 
         for name, kind in sorted(governance.project.actions.items())
         if words in name.lower() or words in kind.title.lower()
     ]
+    ending = session_search.ending(db, words, seen, limit=_MOST) if _END.fullmatch(words) else []
+    with_words = session_search.find(db, session_search.Wanted(text=q), limit=_MOST + 1, workspaces=seen)
+    found = list({session.id: session for session in (*ending, *with_words)}.values())[: _MOST + 1]
     return {
-        "sessions": session_search.find(db, session_search.Wanted(text=q), limit=_MOST + 1, workspaces=seen),
+        "sessions": found,
+        "heading": headings(db, found),
+        "items": item_search.find(db, q, viewer.person, seen, limit=_MOST),
         "agents": agents[: _MOST + 1],
         "people": people[: _MOST + 1],
         "left": {person.id for person in people if person.status is not PersonStatus.ACTIVE},

@@ -16,11 +16,14 @@ from remit.storage import cockpit, cockpit_sessions, inbox, sessions
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
 from remit.surfaces.web import once
+from remit.surfaces.web.headings import headings
 from remit.surfaces.web.looking import WAITS_FOR, Text, addressable, titles, visible_session
 from remit.surfaces.web.rendering import back, page
 
 router = APIRouter()
 _TURNS = 20
+_COMMENT = 4_000
+"""Most characters of a comment."""
 _MOVES = {
     SessionStatus.RUNNING: ("pause", "cancel"),
     SessionStatus.WAITING: ("pause", "cancel"),
@@ -75,7 +78,7 @@ def comment(
     viewer: Seeing,
     services: Ours,
     session_id: str,
-    text: Annotated[str, Form(max_length=4_000)],
+    text: Annotated[str, Form(max_length=256 * 1024)],
     value: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Keep a comment for whoever looks next; agents are not told."""
@@ -85,9 +88,13 @@ def comment(
         cockpit.comment(db, session_id, None, viewer.person, text.strip())
         return once.Done(f"/sessions/{session_id}#comments", "")
 
-    if not text.strip():
-        raise InvalidInput("nothing was said")
-    return back(request, once.do(services, viewer, value, ["comment", session_id, text], work).to)
+    text = text.replace("\r\n", "\n")  # browsers count the end of a line once, and send it as two
+    try:
+        _check_comment(text)
+        done = once.do(services, viewer, value, ["comment", session_id, text], work)
+    except InvalidInput as error:
+        return _again(request, viewer, services, session_id, error, {"comment": text})
+    return back(request, done.to)
 
 
 @router.post("/sessions/{session_id}/move")
@@ -119,6 +126,7 @@ def frame(viewer: Viewer, governance: Governance, db: Db, session_id: str, tab: 
     session = visible_session(viewer, db, session_id)
     return {
         "session": session,
+        "heading": headings(db, [session])[session.id],
         "tab": tab,
         "totals": cockpit_sessions.totals(db, session_id),
         "title": titles(governance),
@@ -184,6 +192,14 @@ def _again(
             note=f"This was not done: {error.message}.{advice}",
             status=error.http_status,
         )
+
+
+def _check_comment(text: str) -> None:
+    """Raise InvalidInput if it is empty or too long."""
+    if not text.strip():
+        raise InvalidInput("nothing was said")
+    if len(text) > _COMMENT:
+        raise InvalidInput(f"the comment has {len(text):,} characters; at most {_COMMENT:,} are taken")
 
 
 def _workable(viewer: Viewer, services: Ours, session_id: str, what: str) -> None:

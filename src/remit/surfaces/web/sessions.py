@@ -9,6 +9,7 @@ from remit.domain.access import Permission, Viewer
 from remit.domain.project import Project
 from remit.storage import session_search
 from remit.surfaces.http.guard import Ours, Seeing
+from remit.surfaces.web.headings import headings
 from remit.surfaces.web.looking import Text
 from remit.surfaces.web.rendering import MOST, capped, page
 
@@ -55,6 +56,7 @@ def listing(
             given=given,
             filtered=any(given.values()),
             rows=found[:_PAGE],
+            heading=headings(db, found[:_PAGE]),
             next=found[_PAGE - 1].id if len(found) > _PAGE else None,
             first=not before,
             choices=_choices(project, viewer),

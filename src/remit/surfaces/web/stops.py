@@ -64,7 +64,11 @@ def release(
     if not reason.strip():
         raise InvalidInput("say why it can go on")
     _, turns = services.sessions.release(stopping.scope(scope), target, viewer.person, reason.strip())
-    return back(request, "/stop", said=f"Released: {stopping.covered(scope, target)}; {turns} turns go on.")
+    return back(
+        request,
+        "/stop",
+        said=f"Released: {stopping.covered(scope, target)}; {turns:,} turn{'s go' if turns != 1 else ' goes'} on.",
+    )
 
 
 def _page(

@@ -60,7 +60,7 @@ def fire(
     _must_work(viewer, services, name, "fire triggers")
 
     def work(db: Db) -> once.Done:
-        wanted = canonical.parse(given, what="the input") if given.strip() else None
+        wanted = canonical.parse(given, what="input") if given.strip() else None
         verbs = services.triggers.within(db)
         return _fired(name, verbs.fire(name, viewer.person, wanted, person=person or None, simulated=viewer.simulated))
 
