@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -75,9 +76,12 @@ def test_what_belongs_to_another_workspace_does_not_exist(office: Office) -> Non
     hidden, missing = client.get(f"/inbox/{item_id}"), client.get(f"/inbox/{item_id[:-1]}_")
     assert (hidden.status_code, missing.status_code) == (404, 404)
     assert 'href="/stop' in missing.text, "the red button is on every page, also on this one"
-    assert hidden.text.replace(item_id, "") == missing.text.replace(f"{item_id[:-1]}_", ""), (
-        "nobody can tell them apart"
-    )
+    position = re.compile('after=[^"]+')  # where the record stands; the worker may have written meanwhile
+    told = [
+        position.sub("", hidden.text.replace(item_id, "")),
+        position.sub("", missing.text.replace(f"{item_id[:-1]}_", "")),
+    ]
+    assert told[0] == told[1], "nobody can tell them apart"
     assert client.post(f"/inbox/{item_id}", data={"verdict": "approve"}).status_code == 404
     assert client.post(f"/inbox/{item_id}/opened").status_code == 404
     assert "Pay of 120" not in client.get("/inbox?tab=all").text

@@ -39,6 +39,18 @@ def test_what_is_there_now_stands_beside_what_is_asked_for(changed_shop: Any) ->
         assert re.search(r"What changes Field Now Then who .{0,12} ?kim ", words), words
 
 
+def test_what_was_done_before_is_said_loudly_and_linked(changed_shop: Any) -> None:
+    actions = FILES["actions.yaml"].replace("title: Pay\n", "title: Pay\n    business_key: [who]\n", 1)
+    with open_office(changed_shop(**{"directory.yaml": DIRECTORY, "actions.yaml": actions}), None) as office:
+        office.shop.worker()
+        paid = office.shop.finish(office.shop.start({"tool": "pay", "who": "kim", "amount": 10, "currency": "USD"}))
+        _, item_id = asked(office, amount=20)
+        page = office.client("bo").get(f"/inbox/{item_id}").text
+    warned = re.search(r'<p class="banner warn" role="alert"><code>duplicate_effect</code>(.*?)</p>', page, re.DOTALL)
+    assert warned, page
+    assert f'<a href="/actions/{paid["actions"][0]["id"]}">' in warned[1]
+
+
 def test_who_looks_at_it_and_to_whom_it_is_handed(office: Office) -> None:
     _, item_id = asked(office)
     client = office.client("bo")

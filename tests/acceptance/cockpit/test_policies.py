@@ -20,6 +20,7 @@ def test_a_verdict_leads_to_its_policy_with_how_often_it_was_named(open_bureau: 
     counted(open_bureau)
     page = open_bureau.page("bo")
     page.goto(f"/inbox/{item_id}")
+    page.locator("summary", has_text="pay_over_100").click()
     page.get_by_role("link", name="The policy among the others").click()
     policy = page.locator("#pay_over_100")
     expect(policy).to_be_in_viewport()

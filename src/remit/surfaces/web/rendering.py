@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +41,7 @@ HEADERS = {
 }
 """On every page: nothing is loaded from elsewhere, framed, kept, or told to other sites."""
 _SAID = "remit_said"
+_ACTION = re.compile(r"\bact_[0-9a-z]{26}\b")
 MOST = 1_000
 """Counts are exact up to here, then `1,000+`."""
 
@@ -179,6 +181,11 @@ def _duration(took: timedelta) -> str:
     return _ago(datetime.now(UTC) - max(took, timedelta()), datetime.now(UTC)).removesuffix(" ago")
 
 
+def _linked(told: str) -> Markup:
+    """A text in which each action that it names leads to that action."""
+    return Markup(_ACTION.sub(r'<a href="/actions/\g<0>">\g<0></a>', str(escape(told))))  # noqa: S704 - escaped
+
+
 def _query(given: Mapping[str, Any], **changed: Any) -> str:
     """The given query with some of it changed; what is empty is left out."""
     merged = {**given, **changed}
@@ -206,5 +213,6 @@ TEMPLATES.filters |= {
     "shown": words.shown,
     "capped": capped,
     "tabled": tabled,
+    "linked": _linked,
 }
 TEMPLATES.globals |= {"query": _query, "escape": escape, "once": once.field}
