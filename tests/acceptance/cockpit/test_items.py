@@ -94,6 +94,26 @@ def test_a_question_is_handed_to_somebody_who_is_then_asked_and_told(changed_sho
         assert any("Bo Adeyemi hands this to you" in row["text"] for row in told)
 
 
+def test_a_question_is_answered_by_choosing(changed_shop: Any, browser: Any) -> None:
+    shop = changed_shop(**{"directory.yaml": DIRECTORY, "agents/clerk/program.py": ASKING})
+    with open_office(shop, browser) as office:
+        shop.worker()
+        session_id = shop.start({"tool": "peek"})
+        shop.wait_for(session_id, "question")
+        page = office.page("bo")
+        page.goto("/inbox")
+        page.get_by_role("link", name="Which colour?").click()
+        page.get_by_role("button", name="Send the answer").click()
+        expect(page.get_by_role("button", name="Send the answer")).to_be_visible()  # nothing is chosen yet
+        page.get_by_label("blue").check()
+        page.get_by_label("Remember this answer").check()
+        page.get_by_role("button", name="Send the answer").click()
+        expect(page.get_by_text("Done. The work goes on by itself.")).to_be_visible()
+        assert shop.finish(session_id)["turns"][-1]["output"] == {"colour": "blue"}
+        again = shop.start({"tool": "peek"})
+        assert shop.finish(again)["turns"][-1]["output"] == {"colour": "blue"}, "it was remembered"
+
+
 def test_several_are_decided_together_only_where_their_type_allows_it(changed_shop: Any, office: Office) -> None:
     _, item_id = asked(office)
     refused = office.client("bo").post("/inbox", data={"verdict": "deny", "reason": "no", "item": f"{item_id}:x"})

@@ -141,10 +141,25 @@ def test_everybody_can_use_the_pages(open_bureau: Office) -> None:
         "/policies/decisions?policy=pay_over_100",
         "/policies/try?agent=clerk&action=till.pay",
     )
-    page = open_bureau.page("ada")
-    page.goto("/policies/try?agent=clerk&action=till.peek")
+
+
+def test_it_is_tried_before_it_happens(open_bureau: Office) -> None:
+    page = open_bureau.page("bo")
+    page.goto("/policies")
+    page.get_by_role("link", name="Try what would happen").click()
+    page.get_by_label("Agent").select_option("clerk")
+    page.get_by_label("asks for").select_option("till.pay")
+    page.get_by_role("button", name="Choose").click()
+    page.get_by_label("with these values, as JSON").fill('{"who": "kim", "amount": 120, "currency": "USD"}')
     page.get_by_role("button", name="Say what would happen").click()
+    expect(page.get_by_role("heading", name="A person would be asked first")).to_be_visible()
+    expect(page.get_by_text("pay_over_100").first).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Bo Adeyemi").first).to_be_visible()
     clean(page, "a verdict")
+    page.get_by_label("accountable").check()
+    page.get_by_role("button", name="Say what would happen").click()
+    expect(page.get_by_role("heading", name="It would be done at once")).to_be_visible()
+    assert open_bureau.shop.books() == []
 
 
 def test_heads_of_tables_are_of_the_palettes_tone(open_bureau: Office) -> None:
