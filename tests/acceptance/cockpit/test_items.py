@@ -123,6 +123,20 @@ def test_several_are_decided_together_only_where_their_type_allows_it(changed_sh
     assert row == {"status": "open"}, "this type is looked at one by one"
 
 
+def test_what_was_done_is_said_on_the_next_page_and_not_to_one_that_looks_anew(office: Office) -> None:
+    _, item_id = asked(office)
+    client = office.client("bo")
+    decided = together(client, item_id)
+    assert decided.status_code == 303, decided.text
+    assert "0 decided." not in client.get("/inbox", headers={"HX-Request": "true"}).text
+    assert "0 decided." in client.get("/inbox").text
+    assert "0 decided." not in client.get("/inbox").text
+
+
+def together(client: Any, item_id: str) -> Any:
+    return client.post("/inbox", data={"item": f"{item_id}:", "verdict": "approve", "reason": "The monthly run."})
+
+
 def test_several_are_decided_together(changed_shop: Any, browser: Any) -> None:
     shop = changed_shop(**{"directory.yaml": DIRECTORY, "actions.yaml": TOGETHER})
     with open_office(shop, browser) as office:

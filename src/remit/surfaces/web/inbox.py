@@ -22,7 +22,7 @@ from remit.surfaces.http import forms, words
 from remit.surfaces.http.forms import Sent
 from remit.surfaces.http.guard import Ours, Seeing
 from remit.surfaces.web import once
-from remit.surfaces.web.rendering import back, page
+from remit.surfaces.web.rendering import back, page, refreshes
 
 router = APIRouter()
 _PAGE = 50
@@ -216,7 +216,7 @@ def _item_page(
         entitled=entitled,
         outcome=words.outcome(item, person.time_zone if person is not None else "UTC", name=decider),
         # Only a page that was open while somebody else was faster fetches an item that is settled anew.
-        overtaken=decider if item.status is not ItemStatus.OPEN and "hx-request" in request.headers else None,
+        overtaken=decider if item.status is not ItemStatus.OPEN and refreshes(request) else None,
         unsent=_unsent(item, given or {}, entitled=entitled),
         if_yes=_if_yes(found),
         decide_fields=forms.fields_of(item, given or {}),

@@ -73,7 +73,8 @@ def note_position(request: Request) -> None:
 
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """A template with what even a page without a viewer needs."""
-    said = request.cookies.get(_SAID)
+    # An open page that looks anew would use up a word that was meant for the page to which somebody is on the way.
+    said = None if refreshes(request) else request.cookies.get(_SAID)
     text = TEMPLATES.get_template(template).render(
         theme=request.cookies.get("remit_theme", "auto"),
         version=__version__,
@@ -84,6 +85,11 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     if said:
         answer.delete_cookie(_SAID, samesite="strict")
     return answer
+
+
+def refreshes(request: Request) -> bool:
+    """Whether a page that is open already asks for itself anew, and nobody has gone to it."""
+    return "hx-request" in request.headers
 
 
 def back(request: Request, to: str, *, said: str = "") -> Response:
