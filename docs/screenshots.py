@@ -47,6 +47,7 @@ PAGES = {
     "start": "/sessions/new?agent=refund-desk",
     "action": f"{_SESSION} >> /timeline >> a[href^='/actions/']:visible",
     "search": "/search?q=CS-19422",
+    "outputs": "/outputs?status=all",
     "agents": "/agents",
     "agent": "/agents/refund-desk",
     "workflows": "/workflows",

@@ -32,7 +32,7 @@ def test_from_the_first_revision_with_data_in_it(url: str) -> None:
         db.execute("select remit.append_record('person:stop:set', null, null, null, '{\"why\": \"test\"}')")
         db.execute("insert into remit.stops (id, scope, reason, by) values ('stop_1', 'all', 'test', 'ada')")
     migrate(url)
-    assert one(url, "select version_num from public.schema_version") == "0009"
+    assert one(url, "select version_num from public.schema_version") == "0010"
     assert one(url, "select count(*) from remit.records") == 1
     assert one(url, "select by from remit.stops") == "ada"
     with psycopg.connect(url) as db:

@@ -123,6 +123,18 @@ def test_several_are_decided_together_only_where_their_type_allows_it(changed_sh
     assert row == {"status": "open"}, "this type is looked at one by one"
 
 
+def test_a_comment_that_is_too_long_comes_back_to_be_shortened(office: Office) -> None:
+    _, item_id = asked(office)
+    client = office.client("bo")
+    refused = client.post(f"/inbox/{item_id}/comment", data={"text": "ask Cleo " * 500})
+    assert refused.status_code == 422
+    assert "4,499 characters; at most 4,000" in refused.text
+    assert "ask Cleo ask Cleo" in refused.text.partition('id="comment"')[2]
+    kept = client.post(f"/inbox/{item_id}/comment", data={"text": "one\r\n" + "x" * 3_996})
+    assert kept.status_code == 303, kept.text
+    assert "one\nxxx" in client.get(f"/inbox/{item_id}").text
+
+
 def test_what_was_done_is_said_on_the_next_page_and_not_to_one_that_looks_anew(office: Office) -> None:
     _, item_id = asked(office)
     client = office.client("bo")

@@ -115,6 +115,28 @@ def test_only_readers_review_and_with_a_reason(desk: Office) -> None:
     assert [v["status"] for v in versions(desk, session_id)] == ["open"]
 
 
+def test_what_waits_for_a_reader_is_listed_over_all_sessions(desk: Office) -> None:
+    session_id, output_id = published(desk)
+    link = f'href="/sessions/{session_id}/results#{output_id}"'
+    page = desk.page("dov")
+    page.goto("/sessions")
+    page.get_by_role("link", name="Outputs").click()
+    page.get_by_label("Agent").select_option("lister")
+    page.get_by_role("button", name="Show").click()
+    page.locator(f"a[{link}]").click()
+    page.locator(f"#{output_id} summary", has_text="Accept").click()
+    page.get_by_role("button", name="Accept version 1").click()
+    expect(page.get_by_text("It is accepted.")).to_be_visible()
+    bo, otto = desk.client("bo"), desk.client("otto")
+    assert link not in bo.get("/outputs").text
+    assert "accepted by Dov Levin" in bo.get("/outputs?status=accepted").text
+    assert [link in bo.get(f"/outputs?status=all&{q}").text for q in ("kind=list", "kind=draft")] == [False, True]
+    assert link not in otto.get("/outputs?status=all").text, "nothing of another workspace"
+    assert link not in otto.get("/outputs?status=all&workspace=shop&agent=lister").text
+    assert bo.get("/outputs?status=no%00thing&before='&kind=%F0%9F%92%A5").status_code == 200
+    accessible(desk, "bo", "/outputs", "/outputs?status=rejected")
+
+
 def test_hostile_and_long_outputs_harm_no_page(desk: Office) -> None:
     hostile = "</textarea><script>alert(1)</script>\u202egpj.exe"
     session_id, output_id = published(desk, "reporter", {"text": hostile})
@@ -139,6 +161,9 @@ def test_hostile_and_long_outputs_harm_no_page(desk: Office) -> None:
                 {"n": n},
             )
             outputs._insert(db, f"out_zz{n:02}", 1, new, "agent:reporter", "open")
+    listed = bo.get("/outputs").text
+    assert listed.count('class="row-link"') == 50
+    assert "Sheet 9<" in bo.get(listed.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")).text
     older = bo.get(path).text.split('rel="next" href="')[1].split('"')[0]
     assert bo.get(older).text.count('class="card pad" id="out_') == 11
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from starlette.testclient import TestClient
 
 from remit import asgi
@@ -40,7 +40,10 @@ def test_a_server_that_is_killed_loses_nothing_that_somebody_has_open(open_cockp
         page.get_by_label("Your reason").fill("Agreed by phone.")
         process.kill()
         process.wait(10)
+        gone = page.get_by_role("status").filter(has_text="Remit does not answer.")
+        expect(gone).to_be_visible()
         process, _ = server(open_cockpit.shop.folder, port)
+        expect(gone).to_have_count(0)
         page.get_by_role("button", name="Approve", exact=True).click()
         expect(page.get_by_text("Decided by Bo Adeyemi: approved. Reason: Agreed by phone.")).to_be_visible()
         open_cockpit.shop.finish(session_id)
@@ -67,12 +70,31 @@ def test_two_servers_behind_a_balancer_need_no_stickiness(office: Office) -> Non
     office.shop.finish(session_id)
 
 
+def cut_off(page: Page) -> None:
+    """End the page's stream, as a network does; it listens anew by itself."""
+    stream = "document.getElementById('live')._htmx?.sse?.reader?"
+    while page.evaluate(f"!{stream}.cancel()"):
+        page.wait_for_timeout(50)
+
+
+def test_a_page_that_could_not_begin_to_listen_says_so_and_tries_again(open_cockpit: Office) -> None:
+    page = open_cockpit.page("bo")
+    page.route("**/live?*", lambda route: route.abort(), times=1)
+    page.goto("/inbox")
+    gone = page.get_by_role("status").filter(has_text="Remit does not answer.")
+    expect(gone).to_be_visible()
+    expect(gone).to_have_count(0)
+    open_cockpit.problems.clear()  # what was cut off
+
+
 def test_a_login_that_ends_in_the_middle_comes_back_to_the_item(open_cockpit: Office) -> None:
     _, item_id = asked(open_cockpit)
     page = open_cockpit.page("bo")
     page.goto(f"/inbox/{item_id}")
     with open_cockpit.services.sessions.transaction() as db:
         db.execute("update remit.logins set ended_at = clock_timestamp(), ended_by = 'test'")
+    cut_off(page)
+    expect(page.get_by_role("status").filter(has_text="Your login has ended.")).to_be_visible()
     page.get_by_role("button", name="Approve", exact=True).click()
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
     assert page.url.endswith(f"/login?next=/inbox/{item_id}")

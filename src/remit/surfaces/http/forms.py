@@ -14,6 +14,8 @@ from remit.surfaces.http import words
 
 MAX_BODY = 256 * 1024
 """Most bytes of a form that are read."""
+MAX_COMMENT = 4_000
+"""Most characters of a comment."""
 _MAX_FIELDS = 20
 _MAX_REASON = 4_000
 
@@ -48,6 +50,16 @@ class Sent:
     reason: str
     given: Mapping[str, str]
     remember: bool
+
+
+def comment(sent: str) -> str:
+    """A comment as it is kept. Raises InvalidInput if it is empty or too long."""
+    text = sent.replace("\r\n", "\n").strip()  # browsers count the end of a line once, and send it as two
+    if not text:
+        raise InvalidInput("nothing was said")
+    if len(text) > MAX_COMMENT:
+        raise InvalidInput(f"the comment has {len(text):,} characters; at most {MAX_COMMENT:,} are taken")
+    return text
 
 
 def fields_of(item: InboxItem, given: Mapping[str, str]) -> Fields:

@@ -26,6 +26,7 @@ from remit.surfaces.web import (
     item_verbs,
     login,
     oidc,
+    outputs,
     people,
     policies,
     results,
@@ -51,7 +52,7 @@ _DECIDE = tuple(m.router for m in (oidc, login, inbox, item_verbs, stops))
 # `/sessions/new` stands before `/sessions/{session_id}`.
 _EXECUTE = tuple(
     m.router for m in (starting, sessions, session_page, session_parts, results, forking, undoing, actions, search)
-) + tuple(m.router for m in (agents, triggers, workflows))
+) + tuple(m.router for m in (agents, outputs, triggers, workflows))
 _RECORD = tuple(m.router for m in (audit, insights, policies, people))
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 

@@ -98,19 +98,23 @@ def comment(
     viewer: Seeing,
     services: Ours,
     item_id: str,
-    text: Annotated[str, Form(max_length=4_000)],
+    text: Annotated[str, Form(max_length=forms.MAX_BODY)] = "",
     sent: Annotated[once.Value, Form(alias=once.NAME)] = "",
 ) -> Response:
     """Keep a comment for whoever looks next."""
 
     def work(db: Db) -> once.Done:
         item = visible(viewer, inbox.get(db, item_id))
-        if not item.session_id or not text.strip():
-            raise InvalidInput("there is nothing to comment on, or nothing was said")
-        cockpit.comment(db, item.session_id, item_id, viewer.person, text.strip())
+        if not item.session_id:
+            raise InvalidInput("this item belongs to no session, so there is nowhere to keep a comment")
+        cockpit.comment(db, item.session_id, item_id, viewer.person, forms.comment(text))
         return once.Done(f"/inbox/{item_id}#comments", "")
 
-    return back(request, once.do(services, viewer, sent, ["comment", item_id, text], work).to)
+    try:
+        done = once.do(services, viewer, sent, ["comment", item_id, text], work)
+    except InvalidInput as error:
+        return _again(request, viewer, services, item_id, error, {"comment": text})
+    return back(request, done.to)
 
 
 @router.post("/inbox/{item_id}")
@@ -140,16 +144,29 @@ def decide(
     except NotFound:
         raise
     except RemitError as error:
-        said = error.message if isinstance(error, InvalidInput) else f"{error.message}. {error.advice}"
-        with services.sessions.transaction() as db:
-            note = f"This was not taken: {said}"
-            return _item_page(
-                request, viewer, governance, db, item_id, given=kept, note=note, tone="bad", status=error.http_status
-            )
+        return _again(request, viewer, services, item_id, error, kept)
     with services.sessions.transaction() as db:
         item = inbox.get(db, item_id)
     said = f"Done. It now waits for {_missing(governance, item)}." if item.status is ItemStatus.OPEN else _GOES_ON
     return back(request, f"/inbox/{item_id}", said=said)
+
+
+def _again(
+    request: Request, viewer: Viewer, services: Ours, item_id: str, error: RemitError, given: dict[str, str]
+) -> Response:
+    """The item as it is now, with what was not taken and why."""
+    said = error.message if isinstance(error, InvalidInput) else f"{error.message}. {error.advice}"
+    with services.sessions.transaction() as db:
+        return _item_page(
+            request,
+            viewer,
+            services.deployments.load(),
+            db,
+            item_id,
+            given=given,
+            note=f"This was not taken: {said}",
+            status=error.http_status,
+        )
 
 
 def _missing(governance: Governance, item: InboxItem) -> str:
@@ -194,7 +211,6 @@ def _item_page(
     *,
     given: dict[str, str] | None = None,
     note: str = "",
-    tone: str = "",
     status: int = 200,
 ) -> Response:
     item = visible(viewer, inbox.get(db, item_id))
@@ -225,7 +241,7 @@ def _item_page(
         missing=_missing(governance, item) if item.kind is ItemKind.APPROVAL else "",
         idea=ideas.get(db, ideas.of_item(db, item_id)) if item.kind is ItemKind.IDEA else None,
         note=note,
-        tone=tone,
+        comment=(given or {}).get("comment", ""),
         consents=cockpit.consents(db, item) if item.kind is ItemKind.APPROVAL else [],
         comments=cockpit.comments(db, item.session_id, item_id) if item.session_id else [],
         looked=cockpit.views(db, item_id),

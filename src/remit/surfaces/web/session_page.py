@@ -14,6 +14,7 @@ from remit.governance.state import Governance
 from remit.runtime import messages
 from remit.storage import cockpit, cockpit_sessions, inbox, sessions
 from remit.storage.sessions import Db
+from remit.surfaces.http import forms
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
 from remit.surfaces.web import once
 from remit.surfaces.web.headings import headings
@@ -22,8 +23,6 @@ from remit.surfaces.web.rendering import back, page
 
 router = APIRouter()
 _TURNS = 20
-_COMMENT = 4_000
-"""Most characters of a comment."""
 _MOVES = {
     SessionStatus.RUNNING: ("pause", "cancel"),
     SessionStatus.WAITING: ("pause", "cancel"),
@@ -85,12 +84,10 @@ def comment(
 
     def work(db: Db) -> once.Done:
         visible_session(viewer, db, session_id)
-        cockpit.comment(db, session_id, None, viewer.person, text.strip())
+        cockpit.comment(db, session_id, None, viewer.person, forms.comment(text))
         return once.Done(f"/sessions/{session_id}#comments", "")
 
-    text = text.replace("\r\n", "\n")  # browsers count the end of a line once, and send it as two
     try:
-        _check_comment(text)
         done = once.do(services, viewer, value, ["comment", session_id, text], work)
     except InvalidInput as error:
         return _again(request, viewer, services, session_id, error, {"comment": text})
@@ -192,14 +189,6 @@ def _again(
             note=f"This was not done: {error.message}.{advice}",
             status=error.http_status,
         )
-
-
-def _check_comment(text: str) -> None:
-    """Raise InvalidInput if it is empty or too long."""
-    if not text.strip():
-        raise InvalidInput("nothing was said")
-    if len(text) > _COMMENT:
-        raise InvalidInput(f"the comment has {len(text):,} characters; at most {_COMMENT:,} are taken")
 
 
 def _workable(viewer: Viewer, services: Ours, session_id: str, what: str) -> None:

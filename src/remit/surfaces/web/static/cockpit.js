@@ -1,6 +1,6 @@
 // The keyboard, and small things that a page can do without: everything here also works without it.
 (() => {
-  const places = { i: "/inbox", s: "/sessions", a: "/agents", t: "/triggers", p: "/policies", d: "/directory", r: "/audit" };
+  const places = { i: "/inbox", s: "/sessions", o: "/outputs", a: "/agents", t: "/triggers", p: "/policies", d: "/directory", r: "/audit" };
   let leading = false;
 
   const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
@@ -64,6 +64,28 @@
     const note = page.querySelector(".new");
     if (!note.hasChildNodes()) note.append(document.getElementById("new-numbers").content.cloneNode(true));
   });
+
+  // A page that hears nothing any more says so, and why. One missed try is a server that is being replaced.
+  const live = document.getElementById("live");
+  const silence = (id) => {
+    const said = document.getElementById("silent");
+    if (said?.dataset.why === id) return;
+    said?.remove();
+    if (!id) return;
+    const box = document.getElementById(id).content.cloneNode(true).firstElementChild;
+    box.id = "silent";
+    box.dataset.why = id;
+    document.getElementById("content").prepend(box);
+  };
+  live?.addEventListener("htmx:sse:error", ({ detail }) => {
+    if (detail.status === 401) silence("logged-out");
+    else if (detail.connection?.attempt > 1) silence("unreachable");
+  });
+  live?.addEventListener("htmx:error", () => {
+    silence("unreachable");
+    setTimeout(() => htmx.trigger(live, "again"), 2000);
+  });
+  live?.addEventListener("htmx:sse:after:connection", () => silence(null));
 
   // What somebody is writing outlives the form that it stood in: where a fresh page has no such form, it is shown.
   let writing = [];

@@ -1,0 +1,69 @@
+"""What agents have put out, over all sessions: what nobody has looked at yet comes first."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from remit.domain.access import Permission
+from remit.governance import visibility
+from remit.storage import outputs
+from remit.surfaces.http.guard import Ours, Seeing
+from remit.surfaces.web.looking import Text
+from remit.surfaces.web.rendering import page
+
+router = APIRouter()
+_PAGE = 50
+_TABS = (
+    ("open", "To review"),
+    ("disputed", "Disputed"),
+    ("accepted", "Accepted"),
+    ("rejected", "Rejected"),
+    ("all", "Everything"),
+)
+"""By status of the newest version. One that somebody has edited is accepted, in that person's version."""
+_KINDS = ("draft", "report", "list", "file", "other")
+
+
+@router.get("/outputs")
+def listing(
+    request: Request,
+    viewer: Seeing,
+    services: Ours,
+    status: Text = "open",
+    agent: Text = "",
+    kind: Text = "",
+    workspace: Text = "",
+    before: Text = "",
+) -> Response:
+    """Outputs in the workspaces that somebody sees, each in its newest version, newest first."""
+    chosen = status if status in dict(_TABS) else "open"
+    project = services.deployments.load().project
+    with services.sessions.transaction() as db:
+        found = outputs.listing(
+            db,
+            status=None if chosen == "all" else chosen,
+            agent=agent or None,
+            kind=kind or None,
+            workspace=workspace or None,
+            workspaces=viewer.workspaces(),
+            before=before or None,
+            limit=_PAGE + 1,
+        )
+        return page(
+            request,
+            "outputs.html",
+            viewer,
+            db,
+            tabs=_TABS,
+            chosen=chosen,
+            given={"agent": agent, "kind": kind, "workspace": workspace},
+            choices={
+                "agent": visibility.agents(viewer, project),
+                "kind": _KINDS,
+                "workspace": [w.id for w in project.directory.workspaces if viewer.may(Permission.SEE, w.id)],
+            },
+            rows=found[:_PAGE],
+            first=not before,
+            next=found[_PAGE - 1]["id"] if len(found) > _PAGE else None,
+        )
