@@ -9,6 +9,8 @@ from remit.storage.database import safe_text
 
 MOST_WORDS = 20_000
 """Characters of one title, message or output that are searched; what is behind them is not found."""
+_GAP = "' ':1"
+"""Stands between two texts, so that no words in quotes are found across them. Searches never have this as a word."""
 _MOST_BYTES = 400_000  # of one session's words; PostgreSQL takes at most a megabyte
 
 
@@ -17,9 +19,9 @@ def add_words(db: Db, session_id: str, *values: Any) -> None:
     words = safe_text(" ".join(_texts(values)), MOST_WORDS)
     if words.strip():
         db.execute(
-            """update remit.sessions set search = search || to_tsvector('simple', %s)
+            """update remit.sessions set search = search || %s::tsvector || to_tsvector('simple', %s)
                where id = %s and pg_column_size(search) < %s""",
-            (words, session_id, _MOST_BYTES),
+            (_GAP, words, session_id, _MOST_BYTES),
         )
 
 
