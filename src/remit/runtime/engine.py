@@ -176,12 +176,13 @@ class Engine:
             await asyncio.wrap_future(future)
 
         DBOS.launch()
-        for queue in (QUEUE, RECOVERED):
+        # Each look costs some milliseconds of processor time, also where nothing waits; somebody dies rarely.
+        for queue, pause in ((QUEUE, self._poll), (RECOVERED, self._poll * 4)):
             DBOS.register_queue(
                 queue,
                 worker_concurrency=self._concurrency,
                 partition_concurrency=1,
-                polling_interval_sec=self._poll.total_seconds(),
+                polling_interval_sec=pause.total_seconds(),
                 on_conflict="always_update",
             )
 

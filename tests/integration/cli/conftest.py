@@ -7,9 +7,12 @@ import pytest
 from tests.integration.cli.driver import ACME, Remit, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def acme_folder(tmp_path_factory):
-    """The example company at work, deployed by `remit up` from a copy that came without `.remit/`."""
+    """The example company at work, deployed by `remit up` from a copy that came without `.remit/`.
+
+    It ends with the last test of the command line: even at rest it takes processor time that others could have.
+    """
     folder = tmp_path_factory.mktemp("company") / "acme"
     shutil.copytree(ACME, folder, ignore=shutil.ignore_patterns(".remit", "__pycache__"))
     with running(folder):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from remit import __version__
 from remit.bootstrap import Services
@@ -30,45 +32,39 @@ own = new_router("description")
 
 def application(services: Services) -> FastAPI:
     """The API of one project."""
-    api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, routes=_endpoints())
     api.state.services = services
-    _fill(api)
     api.add_middleware(Doorway)
     problems.add_to(api)
     return api
 
 
-def description() -> dict[str, Any]:
-    """The API as OpenAPI has it: the same for every project."""
-    api = FastAPI()
-    _fill(api)
-    return _described(api)
-
-
-def _fill(api: FastAPI) -> None:
+@cache
+def _endpoints() -> list[BaseRoute]:
+    """All endpoints, put together once for a process: FastAPI works out at the first request what each takes."""
+    api = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     for part in (own, decide.router, work.router, session_lists.router, control.router, flow.router, record.router):
         api.include_router(part, responses={"default": _default()})
-    api.state.description = None
+    return api.routes
 
 
 @own.get("/openapi.json")
 def openapi(
-    request: Request,
     _: Annotated[None, Depends(Open("says what every installation of this release offers, and nothing of this one"))],
 ) -> Response:
     """This description. It is the same for every installation of a release, so it is open to everybody."""
-    api = request.app
-    api.state.description = api.state.description or _described(api)
-    return render(api.state.description)
+    return render(description())
 
 
-def _described(api: FastAPI) -> dict[str, Any]:
+@cache
+def description() -> dict[str, Any]:
+    """The API as OpenAPI has it: the same for every project. It is not to be changed."""
     found = get_openapi(
         title="Remit",
         version=__version__,
         summary="A self-hosted control plane for managed AI agents.",
         description=_ABOUT,
-        routes=api.routes,
+        routes=_endpoints(),
         servers=[{"url": PATH}],
     )
     components = found.setdefault("components", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute
 
 from remit.bootstrap import Services
 from remit.domain.access import Viewer
@@ -64,16 +66,23 @@ def application(services: Services, live: Live) -> FastAPI:
             "the cockpit's assets are missing from this installation",
             advice="Install Remit anew where a package registry for npm can be reached, or from a finished wheel.",
         )
-    cockpit = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(note_position)])
+    cockpit = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, routes=_pages())
     cockpit.state.services, cockpit.state.live = services, live
-    for part in (own, *_DECIDE, *_EXECUTE, *_RECORD):
-        cockpit.include_router(part)
     cockpit.add_exception_handler(LoginNeeded, _login)
     cockpit.add_exception_handler(RemitError, _problem)
     cockpit.add_exception_handler(RequestValidationError, _unreadable)
     cockpit.add_exception_handler(HTTPException, _http)
     cockpit.add_exception_handler(Exception, _defect)
     return cockpit
+
+
+@cache
+def _pages() -> list[BaseRoute]:
+    """All pages, put together once for a process: FastAPI works out at the first request what each of them takes."""
+    pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(note_position)])
+    for part in (own, *_DECIDE, *_EXECUTE, *_RECORD):
+        pages.include_router(part)
+    return pages.routes
 
 
 @own.get("/static/{path:path}")
