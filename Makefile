@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-# Tests wait more than they compute, so that two cores have time for three.
-TESTERS ?= 3
+# Tests wait about as much as they compute, so that two cores have time for four.
+TESTERS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint types bench docs format clean mutate
