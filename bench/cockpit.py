@@ -70,6 +70,13 @@ PAGES: dict[str, tuple[str, ...]] = {
         "/audit?action=till.find&since={earlier}&until={later}",
         "/audit?session={session}",
     ),
+    "search": ("/search?q=account", "/search?q=account+4711", "/search?q=nothing", "/sessions?text=account+4711"),
+    "outputs": (
+        "/outputs",
+        "/outputs?status=disputed",
+        "/outputs?status=all&workspace=north",
+        "/outputs?status=rejected&agent=agent_03",
+    ),
     "workflows": (
         "/workflows",
         "/workflows?span=30d",

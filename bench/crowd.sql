@@ -19,9 +19,10 @@ select i, 'agent_' || lpad((i * 7919 %% 20 + 1)::text, 2, '0') as agent,
 from (select i, now() - interval '1 hour' - (%(sessions)s - i) * (interval '90 days' / %(sessions)s) as at
       from generate_series(1, %(sessions)s) i) n;
 insert into remit.sessions (id, status, agent, agent_version, workspace, principal, trigger, request_id, title,
-                            created_at, updated_at)
-select 'ses_' || id, status, agent, 'v1', workspace, 'person:dov', 'person', 'ses_' || id,
-       'Work on account ' || i * 31 %% 4999, at, at from crowd;
+                            search, created_at, updated_at)
+select 'ses_' || id, status, agent, 'v1', workspace, 'person:dov', 'person', 'ses_' || id, title,
+       to_tsvector('simple', title || ' Look at account ' || i * 31 %% 4999 || ' and do what is due.'), at, at
+from crowd, lateral (select 'Work on account ' || i * 31 %% 4999 as title) x;
 insert into remit.payloads (id, session_id, kind, salt, body, digest, bytes)
 select 'pay_' || id || 'm', 'ses_' || id, 'message', '', b, sha256(b), length(b)
 from crowd, lateral (select convert_to('{"text": "Look at account ' || i * 31 %% 4999 || ' and do what is due."}', 'UTF8') b) x;
@@ -32,6 +33,15 @@ insert into remit.turns (id, session_id, message_id, agent, agent_version, statu
 select 'trn_' || id, 'ses_' || id, 'msg_' || id, agent, 'v1', status, 1,
        case status when 'waiting' then 'approval' else '' end, at, at + interval '1 second',
        case when status in ('finished', 'failed', 'cancelled') then at + interval '3 minutes' end from crowd;
+
+-- Outputs: every second session that has finished put one out; of the last week's nobody has read any yet.
+insert into remit.outputs (id, session_id, turn_id, action_id, agent, by, workspace, name, version, kind, title, body,
+                           status, decided_by, created_at)
+select 'out_' || id, 'ses_' || id, 'trn_' || id, 'act_' || id, agent, 'agent:' || agent, workspace, 'letter', 1, 'draft',
+       'Letter to account ' || i * 31 %% 4999, 'pay_' || id || 'm', done, case when done <> 'open' then 'dov' end, at
+from crowd, lateral (select case when i %% 1000 = 0 then 'disputed' when i > %(sessions)s * 0.92 then 'open'
+                                 when i %% 50 = 0 then 'rejected' else 'accepted' end as done) x
+where status = 'finished' and i %% 2 = 0;
 
 -- Actions: three of ten are requests to models; of the others 3 %% fail, 3 %% are refused, 7 %% ask a person.
 create temp table deeds as
