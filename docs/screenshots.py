@@ -47,7 +47,6 @@ PAGES = {
     "start": "/sessions/new?agent=refund-desk",
     "action": f"{_SESSION} >> /timeline >> a[href^='/actions/']:visible",
     "search": "/search?q=CS-19422",
-    "outputs": "/outputs?status=all",
     "agents": "/agents",
     "agent": "/agents/refund-desk",
     "workflows": "/workflows",
@@ -66,6 +65,7 @@ OF_RISK = {
     "trigger": "/triggers/priorities",
     "audit": "/audit",
     "insights": "/insights?span=24h",
+    "outputs": "/outputs",
     "output": "/sessions?agent=daily-priorities >> a.row-link >> /results",
     "undo": "/sessions?status=finished >> a.row-link >> /undo",
 }

@@ -70,6 +70,15 @@ def first_inputs(db: Db, session_ids: list[str], most: int = 2_000) -> dict[str,
     return {row["id"]: canonical.plain(canonical.parse(bytes(row["body"]))) for row in rows}
 
 
+def whom(db: Db, session_ids: Iterable[str]) -> dict[str, str]:
+    """For whom sessions work, by their id; those that work for nobody in particular are left out."""
+    rows = db.execute(
+        "select id, on_behalf_of from remit.sessions where id = any(%s) and on_behalf_of is not null",
+        (sorted(set(session_ids)),),
+    )
+    return {row["id"]: row["on_behalf_of"] for row in rows}
+
+
 def totals(db: Db, session_id: str) -> dict[str, Any]:
     """What a session has done so far: `actions`, `problems`, `open`, `usd_micros`, `tokens`, `turns`."""
     row = db.execute(

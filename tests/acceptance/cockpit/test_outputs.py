@@ -15,9 +15,9 @@ from tests.acceptance.talking import begin
 V1 = "/api/v1"
 
 
-def published(desk: Office, agent: str = "lister", given: Any = None) -> tuple[str, str]:
+def published(desk: Office, agent: str = "lister", given: Any = None, **more: Any) -> tuple[str, str]:
     """A session with one output. Returns both ids."""
-    session_id = begin(desk.shop, agent, given or {})
+    session_id = begin(desk.shop, agent, given or {}, **more)
     desk.shop.wait(session_id, "finished", "failed")
     (output,) = versions(desk, session_id)
     return session_id, output["id"]
@@ -116,7 +116,7 @@ def test_only_readers_review_and_with_a_reason(desk: Office) -> None:
 
 
 def test_what_waits_for_a_reader_is_listed_over_all_sessions(desk: Office) -> None:
-    session_id, output_id = published(desk)
+    session_id, output_id = published(desk, on_behalf_of="dov")
     link = f'href="/sessions/{session_id}/results#{output_id}"'
     page = desk.page("dov")
     page.goto("/sessions")
@@ -129,6 +129,7 @@ def test_what_waits_for_a_reader_is_listed_over_all_sessions(desk: Office) -> No
     expect(page.get_by_text("It is accepted.")).to_be_visible()
     bo, otto = desk.client("bo"), desk.client("otto")
     assert link not in bo.get("/outputs").text
+    assert "for Dov Levin" in bo.get("/outputs?status=accepted").text
     assert "accepted by Dov Levin" in bo.get("/outputs?status=accepted").text
     assert [link in bo.get(f"/outputs?status=all&{q}").text for q in ("kind=list", "kind=draft")] == [False, True]
     assert link not in otto.get("/outputs?status=all").text, "nothing of another workspace"

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from remit.domain.access import Permission
 from remit.governance import visibility
-from remit.storage import outputs
+from remit.storage import cockpit_sessions, outputs
 from remit.surfaces.http.guard import Ours, Seeing
 from remit.surfaces.web.looking import Text
 from remit.surfaces.web.rendering import page
@@ -64,6 +64,7 @@ def listing(
                 "workspace": [w.id for w in project.directory.workspaces if viewer.may(Permission.SEE, w.id)],
             },
             rows=found[:_PAGE],
+            whom=cockpit_sessions.whom(db, [output["session_id"] for output in found[:_PAGE]]),
             first=not before,
             next=found[_PAGE - 1]["id"] if len(found) > _PAGE else None,
         )
