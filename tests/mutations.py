@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests import mutations_cockpit
 from tests.mutation import ROOT, Mutation, mutated, one
 
 SQL = "storage/migrations/versions/0001_functions.sql"
@@ -392,6 +393,7 @@ MUTATIONS = [
         SESSIONS,
         "taken_back",
     ),
+    *mutations_cockpit.MUTATIONS,
 ]
 
 
