@@ -41,7 +41,7 @@ lint: setup ## Check style, types and layers only
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-mutate: setup ## Drop one check of the product at a time and see that tests notice (half an hour)
+mutate: setup ## Drop one check of the product at a time and see that tests notice (twenty minutes)
 	$(BIN)/python -m tests.mutations
 
 bench: setup ## Measure, each figure beside its baseline; writes bench/results/latest.json

@@ -19,7 +19,6 @@ LONGER: dict[str, int] = {
     "tests/integration/road/test_recovery.py": 431,
     "tests/integration/road/world.py": 486,
     "tests/integration/test_embedded.py": 590,
-    "tests/mutations.py": 432,
     "tests/unit/policy/test_policy_judge.py": 465,
 }
 """File, or `file::function`, to the most lines that it may have now. Only ever lower a number or take a line out."""
