@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from remit.domain.actions import ActionType, Effect, Idempotency, Label, Risk
 from remit.domain.agents import AgentVersion
@@ -21,6 +21,9 @@ LOAD_SKILL = "remit.load_skill"
 SEARCH_KNOWLEDGE = "remit.search_knowledge"
 RUN_CODE = "remit.run_code"
 TELL = "remit.tell"
+OutputKind = Literal["draft", "report", "list", "file", "other"]
+"""What `remit.publish` can say that an output is."""
+OUTPUT_KINDS: tuple[OutputKind, ...] = get_args(OutputKind)
 
 _TEXT = {"type": "string"}
 
@@ -149,7 +152,7 @@ TOOLS: dict[str, ToolDefinition] = {
             "publish",
             "Keep a draft, report or list as a reviewable output. The same name again is its next version.",
             {"name": {**_TEXT, "minLength": 1, "maxLength": 120}, "title": _TEXT, "body": {}},
-            {"kind": {"enum": ["draft", "report", "list", "file", "other"]}},
+            {"kind": {"enum": list(OUTPUT_KINDS)}},
         ),
         _tool(
             "reasons",

@@ -18,9 +18,14 @@ NOT_SHOWN = '"(not shown)"'
 """Stands in a policy's text for the name of what somebody may not know of."""
 
 
-def agents(viewer: Viewer, project: Project) -> list[str]:
-    """Names of the deployed agents that somebody sees, in order."""
-    return sorted(a for a, version in project.agents.items() if viewer.may(Permission.SEE, version.spec.workspace))
+def workspaces(viewer: Viewer, project: Project, permission: Permission = Permission.SEE) -> list[str]:
+    """Ids of the directory's workspaces where somebody may do something, in the directory's order."""
+    return [w.id for w in project.directory.workspaces if viewer.may(permission, w.id)]
+
+
+def agents(viewer: Viewer, project: Project, permission: Permission = Permission.SEE) -> list[str]:
+    """Names of the deployed agents of the workspaces where somebody may do something, in order."""
+    return sorted(a for a, version in project.agents.items() if viewer.may(permission, version.spec.workspace))
 
 
 def agent(viewer: Viewer, project: Project, name: str) -> AgentVersion:

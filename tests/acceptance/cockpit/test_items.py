@@ -137,6 +137,10 @@ def test_a_comment_that_is_too_long_comes_back_to_be_shortened(office: Office) -
     assert refused.status_code == 422
     assert "4,499 characters; at most 4,000" in refused.text
     assert "ask Cleo ask Cleo" in refused.text.partition('id="comment"')[2]
+    foreign = client.post(f"/inbox/{item_id}/comment", data={"text": "ask Bo", "once": "no form's"})
+    assert foreign.status_code == 422
+    assert "Open the page again and send it from there." in foreign.text, "what to do is said"
+    assert "ask Bo</textarea>" in foreign.text
     kept = client.post(f"/inbox/{item_id}/comment", data={"text": "one\r\n" + "x" * 3_996})
     assert kept.status_code == 303, kept.text
     assert "one\nxxx" in client.get(f"/inbox/{item_id}").text

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from remit.domain import canonical
 from remit.domain.access import Permission, Viewer
+from remit.domain.builtins import OutputKind
 from remit.evidence.shaping import flow as shaping
 from remit.governance import ideas as deciding
 from remit.governance import reviews
@@ -127,7 +128,7 @@ def all_outputs(
     agent: str | None = None,
     workspace: str | None = None,
     session_id: str | None = None,
-    kind: Literal["draft", "report", "list", "file", "other"] | None = None,
+    kind: OutputKind | None = None,
     every_version: bool = False,
     after: After = None,
     limit: Limit = 50,

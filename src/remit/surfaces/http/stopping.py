@@ -8,6 +8,7 @@ from remit.domain.access import Permission, Viewer
 from remit.domain.project import Project
 from remit.domain.stops import StopScope
 from remit.errors import InvalidInput, NotEntitled
+from remit.governance import visibility
 from remit.surfaces.http.guard import must
 
 
@@ -15,9 +16,9 @@ def targets(project: Project, viewer: Viewer, scope: str) -> list[str]:
     """What of this scope the viewer may name."""
     match scope:
         case "workspace":
-            return [w.id for w in project.directory.workspaces if viewer.may(Permission.SEE, w.id)]
+            return visibility.workspaces(viewer, project)
         case "agent":
-            return sorted(a for a, v in project.agents.items() if viewer.may(Permission.SEE, v.spec.workspace))
+            return visibility.agents(viewer, project)
         case "action":
             return sorted([*project.actions, "model.request"])
         case _:

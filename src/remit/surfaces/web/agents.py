@@ -68,7 +68,7 @@ def listing(request: Request, viewer: Seeing, services: Ours, workspace: str = "
             db,
             cards=cards,
             workspace=workspace,
-            workspaces=[w.id for w in project.directory.workspaces if viewer.may(Permission.SEE, w.id)],
+            workspaces=visibility.workspaces(viewer, project),
         )
 
 

@@ -19,13 +19,14 @@ from remit.domain.records import MEANINGS, Tag
 from remit.errors import InvalidInput, NotFound
 from remit.evidence import choosing
 from remit.evidence.export import ExportRequest, write_export
+from remit.governance import visibility
 from remit.governance.sealer import KEY_FILE, ensure_sealer_key
 from remit.storage import facets, sessions
 from remit.storage.database import connect
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Auditing, Ours, must, must_see
 from remit.surfaces.web.looking import visible_session
-from remit.surfaces.web.rendering import HEADERS, MOST, page, render
+from remit.surfaces.web.rendering import HEADERS, MOST, page, refusal, render
 
 router = APIRouter()
 _PAGE = 50
@@ -53,7 +54,7 @@ def show(
     try:
         wanted = choosing.chosen(given)
     except InvalidInput as error:
-        note = f"{error.message}. {error.advice}"
+        note = refusal(error)
     where = viewer.workspaces(Permission.AUDIT)
     project = services.deployments.load().project
     with services.sessions.transaction() as db:
@@ -83,8 +84,8 @@ def show(
             roads=_ROADS,
             paces=PACES,
             waits=WAIT_NAMES,
-            workspaces=[w.id for w in project.directory.workspaces if viewer.may(Permission.AUDIT, w.id)],
-            agents=sorted(a for a, v in project.agents.items() if viewer.may(Permission.AUDIT, v.spec.workspace)),
+            workspaces=visibility.workspaces(viewer, project, Permission.AUDIT),
+            agents=visibility.agents(viewer, project, Permission.AUDIT),
             actions=sorted([*project.actions, "model.request"]),
             people=[p.id for p in project.directory.people],
         )

@@ -13,6 +13,7 @@ from remit.domain.access import Permission, Viewer
 from remit.domain.directory import Person, PersonStatus
 from remit.domain.inbox import InboxItem, ItemKind, ItemStatus
 from remit.errors import InvalidInput, NotFound, RemitError
+from remit.governance import visibility
 from remit.governance.cases import Case, case
 from remit.governance.desk import Decider
 from remit.governance.state import Governance
@@ -22,7 +23,7 @@ from remit.surfaces.http import forms, words
 from remit.surfaces.http.forms import Sent
 from remit.surfaces.http.guard import Ours, Seeing
 from remit.surfaces.web import once
-from remit.surfaces.web.rendering import back, page, refreshes
+from remit.surfaces.web.rendering import back, page, refreshes, refusal
 
 router = APIRouter()
 _PAGE = 50
@@ -72,7 +73,7 @@ def listing(
             given={"kind": kind, "workspace": workspace},
             rows=rows,
             next=found[_PAGE - 1].id if len(found) > _PAGE else None,
-            workspaces=[w.id for w in governance.project.directory.workspaces if viewer.may(Permission.SEE, w.id)],
+            workspaces=visibility.workspaces(viewer, governance.project),
         )
 
 
@@ -112,7 +113,9 @@ def comment(
 
     try:
         done = once.do(services, viewer, sent, ["comment", item_id, text], work)
-    except InvalidInput as error:
+    except NotFound:
+        raise
+    except RemitError as error:
         return _again(request, viewer, services, item_id, error, {"comment": text})
     return back(request, done.to)
 
@@ -155,7 +158,6 @@ def _again(
     request: Request, viewer: Viewer, services: Ours, item_id: str, error: RemitError, given: dict[str, str]
 ) -> Response:
     """The item as it is now, with what was not taken and why."""
-    said = error.message if isinstance(error, InvalidInput) else f"{error.message}. {error.advice}"
     with services.sessions.transaction() as db:
         return _item_page(
             request,
@@ -164,7 +166,7 @@ def _again(
             db,
             item_id,
             given=given,
-            note=f"This was not taken: {said}",
+            note=f"This was not taken: {refusal(error)}",
             status=error.http_status,
         )
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from remit.domain.access import Permission
 from remit.evidence import insights
 from remit.evidence.burning import burning
+from remit.governance import visibility
 from remit.storage import rollups
 from remit.surfaces.http.guard import Auditing, Ours
 from remit.surfaces.web import spans
@@ -54,6 +55,6 @@ def show(
             by_hour=back.grain == "hour",
             names=insights.OUTCOMES,
             minimum=insights.MIN_DECISIONS,
-            workspaces=[w.id for w in project.directory.workspaces if viewer.may(Permission.AUDIT, w.id)],
-            agents=sorted(a for a, v in project.agents.items() if viewer.may(Permission.AUDIT, v.spec.workspace)),
+            workspaces=visibility.workspaces(viewer, project, Permission.AUDIT),
+            agents=visibility.agents(viewer, project, Permission.AUDIT),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from remit.domain.access import Permission
+from remit.domain.builtins import OUTPUT_KINDS
 from remit.governance import visibility
 from remit.storage import cockpit_sessions, outputs
 from remit.surfaces.http.guard import Ours, Seeing
@@ -22,7 +22,6 @@ _TABS = (
     ("all", "Everything"),
 )
 """By status of the newest version. One that somebody has edited is accepted, in that person's version."""
-_KINDS = ("draft", "report", "list", "file", "other")
 
 
 @router.get("/outputs")
@@ -60,8 +59,8 @@ def listing(
             given={"agent": agent, "kind": kind, "workspace": workspace},
             choices={
                 "agent": visibility.agents(viewer, project),
-                "kind": _KINDS,
-                "workspace": [w.id for w in project.directory.workspaces if viewer.may(Permission.SEE, w.id)],
+                "kind": OUTPUT_KINDS,
+                "workspace": visibility.workspaces(viewer, project),
             },
             rows=found[:_PAGE],
             whom=cockpit_sessions.whom(db, [output["session_id"] for output in found[:_PAGE]]),

@@ -24,7 +24,7 @@ from remit.storage.rollups import Window
 from remit.storage.sessions import Db
 from remit.surfaces.http.guard import Ours, Seeing
 from remit.surfaces.web import spans
-from remit.surfaces.web.rendering import page
+from remit.surfaces.web.rendering import page, refusal
 
 router = APIRouter()
 _PAGE = 50
@@ -142,7 +142,7 @@ def attempt(
             supposed = _supposed(viewer, governance, given)
             trial = try_out(governance, db, supposed)
         except RemitError as error:
-            note = f"{error.message}. {error.advice}".strip()
+            note = refusal(error)
             return _try_page(request, viewer, governance, db, given, note=note, status=error.http_status)
         return _try_page(request, viewer, governance, db, given, trial=trial)
 

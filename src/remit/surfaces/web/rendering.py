@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from remit import __version__
 from remit.domain import canonical
 from remit.domain.access import Permission, Viewer
+from remit.errors import InvalidInput, RemitError
 from remit.storage import cockpit, stops, stream
 from remit.storage.sessions import Db
 from remit.surfaces.http import words
@@ -90,6 +91,11 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
 def refreshes(request: Request) -> bool:
     """Whether a page that is open already asks for itself anew, and nobody has gone to it."""
     return "hx-request" in request.headers
+
+
+def refusal(error: RemitError) -> str:
+    """What was wrong and what to do about it. That what is wrong is to be corrected goes without saying on a page."""
+    return f"{error.message}." if error.advice == InvalidInput.advice else f"{error.message}. {error.advice}"
 
 
 def back(request: Request, to: str, *, said: str = "") -> Response:

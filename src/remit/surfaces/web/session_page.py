@@ -19,7 +19,7 @@ from remit.surfaces.http.guard import Ours, Seeing, Working, must
 from remit.surfaces.web import once
 from remit.surfaces.web.headings import headings
 from remit.surfaces.web.looking import WAITS_FOR, Text, addressable, titles, visible_session
-from remit.surfaces.web.rendering import back, page
+from remit.surfaces.web.rendering import back, page, refusal
 
 router = APIRouter()
 _TURNS = 20
@@ -89,7 +89,9 @@ def comment(
 
     try:
         done = once.do(services, viewer, value, ["comment", session_id, text], work)
-    except InvalidInput as error:
+    except NotFound:
+        raise
+    except RemitError as error:
         return _again(request, viewer, services, session_id, error, {"comment": text})
     return back(request, done.to)
 
@@ -176,7 +178,6 @@ def _again(
     request: Request, viewer: Viewer, services: Ours, session_id: str, error: RemitError, given: dict[str, str]
 ) -> Response:
     """The page as it is now, with what was not taken and why."""
-    advice = f" {error.advice}" if error.advice != type(error).advice else ""
     with services.sessions.transaction() as db:
         return _page(
             request,
@@ -186,7 +187,7 @@ def _again(
             session_id,
             "",
             given=given,
-            note=f"This was not done: {error.message}.{advice}",
+            note=f"This was not done: {refusal(error)}",
             status=error.http_status,
         )
 

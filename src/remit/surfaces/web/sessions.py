@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from remit.domain.access import Permission, Viewer
 from remit.domain.project import Project
+from remit.governance import visibility
 from remit.storage import session_search
 from remit.surfaces.http.guard import Ours, Seeing
 from remit.surfaces.web.headings import headings
@@ -66,11 +67,11 @@ def listing(
 
 def _choices(project: Project, viewer: Viewer) -> dict[str, list[str]]:
     """What the filters offer: only what the viewer sees."""
-    agents = {a: v.spec.workspace for a, v in project.agents.items() if viewer.may(Permission.SEE, v.spec.workspace)}
+    agents = visibility.agents(viewer, project)
     triggers = [name for name, found in project.triggers.items() if found.agent in agents]
     return {
-        "agent": sorted(agents),
+        "agent": agents,
         "label": list(_LABELS),
         "trigger": [*_TRIGGERS, *sorted(triggers)],
-        "workspace": [w.id for w in project.directory.workspaces if viewer.may(Permission.SEE, w.id)],
+        "workspace": visibility.workspaces(viewer, project),
     }

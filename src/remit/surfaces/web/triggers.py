@@ -20,7 +20,7 @@ from remit.storage.sessions import Db
 from remit.storage.triggers import Firing
 from remit.surfaces.http.guard import Ours, Seeing, Working, must
 from remit.surfaces.web import once
-from remit.surfaces.web.rendering import back, page
+from remit.surfaces.web.rendering import back, page, refusal
 
 router = APIRouter()
 _PAGE = 50
@@ -67,7 +67,7 @@ def fire(
     try:
         done = once.do(services, viewer, value, ["fire", name, given, person], work)
     except RemitError as error:
-        note = f"Nothing was started: {error.message}. {error.advice}".strip()
+        note = f"Nothing was started: {refusal(error)}"
         return _page(request, viewer, services, name, note=note, code=error.http_status, given=given)
     if not done.to:
         return _page(request, viewer, services, name, note=done.said, code=409, given=given)

@@ -1,6 +1,7 @@
 // The keyboard, and small things that a page can do without: everything here also works without it.
 (() => {
   const places = { i: "/inbox", s: "/sessions", o: "/outputs", a: "/agents", t: "/triggers", p: "/policies", d: "/directory", r: "/audit" };
+  const live = document.getElementById("live");
   let leading = false;
 
   const typing = (target) => target.closest?.("input, textarea, select, [contenteditable]");
@@ -53,7 +54,7 @@
   });
 
   // New numbers are drawn into a page that nobody is in the middle of; otherwise it only says that there are some.
-  document.getElementById("live")?.addEventListener("counted", () => {
+  live?.addEventListener("counted", () => {
     const page = document.querySelector("[data-calm]");
     if (!page) return;
     const reading = scrollY > 0 || page.contains(document.activeElement) || page.querySelector("details[open]");
@@ -66,7 +67,6 @@
   });
 
   // A page that hears nothing any more says so, and why. One missed try is a server that is being replaced.
-  const live = document.getElementById("live");
   const silence = (id) => {
     const said = document.getElementById("silent");
     if (said?.dataset.why === id) return;
