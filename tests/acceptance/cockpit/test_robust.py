@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 from starlette.testclient import TestClient
 
 from remit import asgi
@@ -72,27 +73,57 @@ def test_two_servers_behind_a_balancer_need_no_stickiness(office: Office) -> Non
 
 def cut_off(page: Page) -> None:
     """End the page's stream, as a network does; it listens anew by itself."""
-    stream = "document.getElementById('live')._htmx?.sse?.reader?"
-    while page.evaluate(f"!{stream}.cancel()"):
-        page.wait_for_timeout(50)
+    stream = "document.getElementById('live')._htmx?.sse?.reader"
+    page.wait_for_function(f"() => {stream} && ({stream}.cancel(), true)")
 
 
-def test_a_page_that_could_not_begin_to_listen_says_so_and_tries_again(open_cockpit: Office) -> None:
+def end_logins(office: Office) -> None:
+    """End everybody's login, behind the back of what they have open."""
+    with office.services.sessions.transaction() as db:
+        db.execute("update remit.logins set ended_at = clock_timestamp(), ended_by = 'test'")
+
+
+@pytest.mark.parametrize("answer", [None, 503], ids=["no answer", "a balancer's apology"])
+def test_a_page_that_could_not_begin_to_listen_says_so_and_tries_again(
+    open_cockpit: Office, answer: int | None
+) -> None:
+    sorry = "<p>No server is ready.</p>"
+
+    def refuse(route: Route) -> None:
+        if answer is None:
+            route.abort()
+        else:
+            route.fulfill(status=answer, body=sorry, content_type="text/html")
+
     page = open_cockpit.page("bo")
-    page.route("**/live?*", lambda route: route.abort(), times=1)
+    page.route("**/live?*", refuse, times=2)
     page.goto("/inbox")
     gone = page.get_by_role("status").filter(has_text="Remit does not answer.")
     expect(gone).to_be_visible()
     expect(gone).to_have_count(0)
+    assert "No server is ready." not in page.content(), "it does not become a part of the page"
     open_cockpit.problems.clear()  # what was cut off
+
+
+def test_a_login_that_ends_while_a_page_is_drawn_is_said(open_cockpit: Office) -> None:
+    def late(route: Route) -> None:
+        end_logins(open_cockpit)
+        route.continue_()
+
+    page = open_cockpit.page("bo")
+    page.route("**/live?*", late, times=1)
+    page.goto("/inbox")
+    expect(page.get_by_role("status").filter(has_text="Your login has ended.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Log in")).to_have_count(0)
+    open_cockpit.problems.clear()  # the stream was turned away, as it should be
 
 
 def test_a_login_that_ends_in_the_middle_comes_back_to_the_item(open_cockpit: Office) -> None:
     _, item_id = asked(open_cockpit)
     page = open_cockpit.page("bo")
     page.goto(f"/inbox/{item_id}")
-    with open_cockpit.services.sessions.transaction() as db:
-        db.execute("update remit.logins set ended_at = clock_timestamp(), ended_by = 'test'")
+    page.wait_for_function("() => document.getElementById('live')._htmx?.sse?.reader")
+    end_logins(open_cockpit)
     cut_off(page)
     expect(page.get_by_role("status").filter(has_text="Your login has ended.")).to_be_visible()
     page.get_by_role("button", name="Approve", exact=True).click()

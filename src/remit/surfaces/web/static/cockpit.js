@@ -81,11 +81,23 @@
     if (detail.status === 401) silence("logged-out");
     else if (detail.connection?.attempt > 1) silence("unreachable");
   });
-  live?.addEventListener("htmx:error", () => {
-    silence("unreachable");
-    setTimeout(() => htmx.trigger(live, "again"), 2000);
+  // A page that could not even begin to listen tries again, later each time. An answer that is a stream never comes to
+  // `after:request`: what does is somebody's login page or a balancer's apology, and has no place in this one.
+  let later = 1000;
+  const beginAgain = (id) => {
+    silence(id);
+    later = Math.min(later * 2, 60_000);
+    setTimeout(() => htmx.trigger(live, "again"), later);
+  };
+  live?.addEventListener("htmx:error", () => beginAgain("unreachable"));
+  live?.addEventListener("htmx:after:request", (event) => {
+    event.preventDefault();
+    beginAgain(event.detail.ctx.response.status === 401 ? "logged-out" : "unreachable");
   });
-  live?.addEventListener("htmx:sse:after:connection", () => silence(null));
+  live?.addEventListener("htmx:sse:after:connection", () => {
+    later = 1000;
+    silence(null);
+  });
 
   // What somebody is writing outlives the form that it stood in: where a fresh page has no such form, it is shown.
   let writing = [];
