@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,11 @@ def end_logins(office: Office) -> None:
         db.execute("update remit.logins set ended_at = clock_timestamp(), ended_by = 'test'")
 
 
+def slowly(route: Route) -> None:
+    time.sleep(0.5)
+    route.continue_()
+
+
 @pytest.mark.parametrize("answer", [None, 503], ids=["no answer", "a balancer's apology"])
 def test_a_page_that_could_not_begin_to_listen_says_so_and_tries_again(
     open_cockpit: Office, answer: int | None
@@ -97,6 +103,7 @@ def test_a_page_that_could_not_begin_to_listen_says_so_and_tries_again(
 
     page = open_cockpit.page("bo")
     page.route("**/live?*", refuse, times=2)
+    page.route("**/static/cockpit.js*", slowly)  # nothing begins to listen before it has come
     page.goto("/inbox")
     gone = page.get_by_role("status").filter(has_text="Remit does not answer.")
     expect(gone).to_be_visible()

@@ -1,4 +1,5 @@
-// The keyboard, and small things that a page can do without: everything here also works without it.
+// The keyboard, and small things that a page can do without: everything here also works without it. It is there before
+// htmx, which begins to listen as soon as it has come: what that meets with, a page must hear.
 (() => {
   const places = { i: "/inbox", s: "/sessions", o: "/outputs", a: "/agents", t: "/triggers", p: "/policies", d: "/directory", r: "/audit" };
   const live = document.getElementById("live");
