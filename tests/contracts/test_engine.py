@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import inspect
 import os
@@ -9,8 +10,15 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -195,3 +203,100 @@ def test_the_statuses_that_we_name_are_the_engines(engine_url: str):
         text = (PACKAGE / user).read_text("utf-8")
         named = set(re.findall(r"'([A-Z]{5,})'", text))
         assert named <= known, user
+
+
+@dataclass
+class Looks:
+    """What the engine's threads ask for, counted, and the runs that came of it."""
+
+    own: list[str] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    taken: threading.Event = field(default_factory=threading.Event)
+
+    async def run(self, turn_id: str, number: int) -> None:
+        self.runs.append(f"{turn_id}:{number}")
+        self.taken.set()
+
+    def count(self, engine: Any) -> None:
+        """Count the engine's own looks for runs that it may take, and its readings of a queue's settings."""
+        look, read = engine.start_queued_partitioned_workflows, engine.get_queue
+
+        def looked(queue: Any, *arguments: Any, **named: Any) -> Any:
+            self.own.append(queue.name)
+            return look(queue, *arguments, **named)
+
+        def was_read(name: str, **named: Any) -> Any:
+            self.settings.append(name)
+            return read(name, **named)
+
+        engine.start_queued_partitioned_workflows, engine.get_queue = looked, was_read
+
+
+def test_the_engine_looks_for_runs_only_where_something_waits(engine_url: str, monkeypatch: pytest.MonkeyPatch):
+    looks = Looks()
+    before = engine._Glance.stand_before
+
+    def counted(glance: engine._Glance, own: Any) -> None:
+        looks.count(own)
+        before(glance, own)
+
+    monkeypatch.setattr(engine._Glance, "stand_before", counted)
+    asking = engine.Enqueuer(engine_url)
+    worker = engine.Engine(engine_url, "here", looks.run, concurrency=4, poll=timedelta(milliseconds=20))
+    with listening() as loop:
+        worker.launch(loop)
+        try:
+            until(lambda: {"turns", "turns-recovered"} <= set(looks.settings))
+            time.sleep(0.5)
+            assert looks.own == []
+            assert looks.settings.count("turns") == 1, "the settings are not read before every look"
+            with psycopg.connect(engine_url) as db:
+                asking.enqueue(db, [("turn_1", "ses_1", 1)])
+            assert looks.taken.wait(10)
+            assert looks.runs == ["turn_1:1"]
+            assert set(looks.own) == {"turns"}
+        finally:
+            worker.close()
+            asking.close()
+
+
+def test_a_worker_goes_on_looking_after_its_connection_was_cut(engine_url: str):
+    looks = Looks()
+    asking = engine.Enqueuer(engine_url)
+    worker = engine.Engine(engine_url, "here", looks.run, concurrency=4, poll=timedelta(milliseconds=20))
+    with listening() as loop:
+        worker.launch(loop)
+        try:
+            with psycopg.connect(engine_url, autocommit=True) as db:
+                find = "select pid from pg_stat_activity where query like '%exists (select from dbos.workflow_status%'"
+                find += " and pid <> pg_backend_pid()"
+                until(lambda: db.execute(find).fetchall())
+                cut = db.execute(f"select pg_terminate_backend(pid) from ({find}) w").fetchall()
+                assert cut
+                asking.enqueue(db, [("turn_1", "ses_1", 1)])
+            assert looks.taken.wait(10)
+        finally:
+            worker.close()
+            asking.close()
+
+
+@contextmanager
+def listening() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs, on a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+def until(true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -143,6 +144,60 @@ class _Lent:
         """The owner closes."""
 
 
+_WAITS = "select exists (select from dbos.workflow_status where queue_name = %s and status = 'ENQUEUED')"
+_REREAD = 10.0  # seconds that a queue's settings are believed; they change when a worker with other settings starts
+
+
+class _Glance:
+    """Looks whether anything waits in a queue, before the engine looks for what it may take of it.
+
+    The engine's own look reads the queue's settings and the application's version and walks over the sessions that
+    wait: milliseconds of processor time, several times a second, also where nobody has asked for anything in hours.
+    This is one short statement. All that it ever says is that nothing waits; what is taken the engine decides alone.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._db: psycopg.Connection[Any] | None = None
+        self._alone = threading.Lock()
+        self._settings: dict[str, tuple[float, Any]] = {}
+
+    def stand_before(self, engine: Any) -> None:
+        """Be asked first, by each of the threads that look for runs."""
+        self._read = engine.get_queue
+        engine.get_queue = self.settings
+        engine.dequeue_scopes = self.scopes
+
+    def settings(self, queue: str, **how: Any) -> Any:
+        """A queue's settings, read anew now and then; the engine would, before every look."""
+        read, known = self._settings.get(queue, (0.0, None))
+        if known is None or how or time.monotonic() - read > _REREAD:
+            known = self._read(queue, **how)
+            self._settings[queue] = (time.monotonic(), known)
+        return known
+
+    def scopes(self, queue: str) -> list[None]:
+        """Where the engine looks: in its one place, or nowhere when nothing waits."""
+        with self._alone:
+            try:
+                self._db = self._db or psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+                row = self._db.execute(_WAITS, (queue,)).fetchone()
+            except psycopg.Error:
+                self._forget()
+                raise
+        return [None] if row is not None and row[0] else []
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._alone:
+            self._forget()
+
+    def _forget(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()
+
+
 class Engine:
     """The engine of one worker process: dequeues runs and hands them to the worker's event loop."""
 
@@ -152,6 +207,7 @@ class Engine:
         self._run_turn = run_turn
         self._concurrency = concurrency
         self._poll = poll
+        self._glance = _Glance(url)
 
     def launch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start dequeueing. Runs are executed on `loop`, whatever thread the engine uses."""
@@ -167,7 +223,7 @@ class Engine:
             "log_level": "ERROR",
             "notification_listener_polling_interval_sec": 5.0,
         }
-        DBOS(config=config)
+        dbos = DBOS(config=config)
 
         @DBOS.workflow(name=WORKFLOW)
         async def run(run_id: str) -> None:
@@ -176,7 +232,8 @@ class Engine:
             await asyncio.wrap_future(future)
 
         DBOS.launch()
-        # Each look costs some milliseconds of processor time, also where nothing waits; somebody dies rarely.
+        self._glance.stand_before(dbos._sys_db)  # noqa: SLF001 - under contract test, see tests/contracts
+        # Somebody dies rarely.
         for queue, pause in ((QUEUE, self._poll), (RECOVERED, self._poll * 4)):
             DBOS.register_queue(
                 queue,
@@ -203,6 +260,7 @@ class Engine:
     def close(self) -> None:
         """Stop dequeueing. Runs under way are left to their own end."""
         DBOS.destroy(destroy_registry=True)
+        self._glance.close()
 
 
 async def _typed(awaitable: Awaitable[None]) -> None:
