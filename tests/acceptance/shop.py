@@ -24,6 +24,7 @@ from remit.governance.signing import generate_key
 from remit.runtime.connections import render_pins, tool_digest
 from remit.runtime.sessions import Start
 from remit.storage import actions, inbox, sessions
+from remit.storage.database import keeping_connections
 from tests.acceptance.nursery import Nursery, Worker
 
 SERVER = """
@@ -338,7 +339,7 @@ def open_shop(folder: Path, database_url: str, nursery: Nursery, **changed: str)
     write_shop(folder, **changed)
     os.environ["REMIT_DATABASE_URL"] = database_url
     try:
-        with open_services(folder, Settings(database_url=database_url)) as services:
+        with keeping_connections(database_url), open_services(folder, Settings(database_url=database_url)) as services:
             with services.sessions.transaction() as db:
                 deploy(db, load_project(folder), folder / ".remit" / "deploy.key", "person:ada")
             shop = Shop(folder, services, nursery)
