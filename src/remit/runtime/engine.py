@@ -233,7 +233,7 @@ class Engine:
 
         DBOS.launch()
         self._glance.stand_before(dbos._sys_db)  # noqa: SLF001 - under contract test, see tests/contracts
-        # Somebody dies rarely.
+        # Runs of the dead come rarely, so that their queue is looked at less often.
         for queue, pause in ((QUEUE, self._poll), (RECOVERED, self._poll * 4)):
             DBOS.register_queue(
                 queue,
